@@ -1,0 +1,1 @@
+"""The ground floor: clock, ids, secrets, redaction, errors. No models, no Django."""
