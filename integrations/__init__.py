@@ -1,0 +1,1 @@
+"""The framework: contract, registry, outbound guard, services, ingress, admin and API of integrations."""
