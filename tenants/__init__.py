@@ -1,0 +1,1 @@
+"""Organizations, their schemas, and the only ways to enter one."""
