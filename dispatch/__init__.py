@@ -1,0 +1,1 @@
+"""What must be found before the organization is known: links, routes, the inbox and the outbox."""

@@ -1,0 +1,1 @@
+"""Calls, health checks and usage: counted, partitioned by day."""
