@@ -1,0 +1,18 @@
+"""Channels: messages, conversations, contacts, templates."""
+
+from django.apps import AppConfig
+
+
+class ChannelsConfig(AppConfig):
+    """Tables of an organization: Contact, Conversation, Message, Template."""
+
+    name = "channels_app"
+    verbose_name = "Channels"
+    handlers = {
+        # "inbound": "channels_app.inbound.handle",
+        "outbox": {
+            # "message.send": "channels_app.outbox.SEND_MESSAGE",
+            # "message.read": "channels_app.outbox.MARK_READ",
+            # "media.download": "channels_app.outbox.DOWNLOAD_MEDIA",
+        },
+    }

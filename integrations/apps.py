@@ -1,0 +1,21 @@
+"""The framework as a Django app."""
+
+from django.apps import AppConfig
+
+
+class IntegrationsConfig(AppConfig):
+    """Tables of an organization: Integration, Credential, Event, Issue."""
+
+    name = "integrations"
+    verbose_name = "Integrations"
+    handlers = {
+        "outbox": {
+            #"webhook.register": "integrations.services.webhooks.REGISTER_WEBHOOK",
+        },
+    }
+
+    def ready(self) -> None:
+        """Resolve every handler and provider now, so that a wrong path stops the start."""
+        from integrations import checks, registry  # noqa: F401
+
+        registry.load()

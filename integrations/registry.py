@@ -1,0 +1,138 @@
+"""
+Every provider and every handler, found once at start.
+
+Provider discovery and handlers' dotted paths are the only dynamic imports of the product. A wrong path, a
+module without PROVIDER or two providers of one key stop the start.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from core.errors import ValidationFailed
+from integrations.contract import Category, Provider
+
+APP_OF_CATEGORY: Mapping[Category, str] = MappingProxyType(
+    {
+        Category.COMMUNICATION: "channels_app",
+        Category.PAYMENTS: "billing",
+        Category.AI: "ai_services",
+        Category.STORAGE: "storage",
+        Category.ANALYTICS: "analytics",
+        Category.MONITORING: "monitoring",
+    }
+)
+"""One app per category; its `providers` package holds one module per vendor."""
+
+InboundHandler = Callable[..., None]
+
+
+class UnknownProvider(ValidationFailed):
+    """No provider has this key."""
+
+
+@dataclass(slots=True)
+class _Loaded:
+    providers: dict[str, type[Provider]] = field(default_factory=dict)
+    inbound: dict[str, InboundHandler] = field(default_factory=dict)
+    outbox: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, list[Callable[..., None]]] = field(default_factory=dict)
+
+
+_loaded = _Loaded()
+
+
+def load() -> None:
+    """
+    Find all providers and resolve all handlers; repeating it changes nothing.
+
+    :raises ImproperlyConfigured: a module or path is wrong
+    """
+    fresh = _Loaded()
+    for category, app_name in APP_OF_CATEGORY.items():
+        for found in _providers_of(app_name, category):
+            if found.spec.key in fresh.providers:
+                raise ImproperlyConfigured(f"two providers have the key {found.spec.key!r}")
+            fresh.providers[found.spec.key] = found
+    for config in apps.get_app_configs():
+        _resolve_handlers(config.name, getattr(config, "handlers", {}), fresh)
+    _loaded.providers, _loaded.inbound = fresh.providers, fresh.inbound
+    _loaded.outbox, _loaded.published = fresh.outbox, fresh.published
+
+
+def providers() -> Mapping[str, type[Provider]]:
+    """Return all providers by key, in the order of a catalogue."""
+    ordered = sorted(_loaded.providers.values(), key=lambda item: (item.spec.priority, item.spec.label))
+    return {item.spec.key: item for item in ordered}
+
+
+def provider(key: str) -> type[Provider]:
+    """
+    Return one provider.
+
+    :raises UnknownProvider: there is none of this key
+    """
+    try:
+        return _loaded.providers[key]
+    except KeyError:
+        known = ", ".join(sorted(_loaded.providers))
+        raise UnknownProvider(
+            f"There is no provider '{key}'.", errors={"provider": [f"Use one of: {known}."]}
+        ) from None
+
+
+def register(found: type[Provider]) -> None:
+    """Add a provider that is in no app's package; the tests' fictitious one comes in here."""
+    _loaded.providers[found.spec.key] = found
+
+
+def inbound_handler(category: Category) -> InboundHandler | None:
+    """Return what writes the rows of a category's events."""
+    return _loaded.inbound.get(APP_OF_CATEGORY[category])
+
+
+def outbox_handler(kind: str) -> Any:
+    """Return what does the outside work of one kind; see `services.outbox.OutboxHandler`."""
+    return _loaded.outbox[kind]
+
+
+def subscribers(event_type: str) -> list[Callable[..., None]]:
+    """Return who listens to a published type."""
+    return _loaded.published.get(event_type, [])
+
+
+def _providers_of(app_name: str, category: Category) -> list[type[Provider]]:
+    package = importlib.import_module(f"{app_name}.providers")
+    found = []
+    for module_info in pkgutil.iter_modules(package.__path__):
+        if module_info.name.startswith("_"):
+            continue
+        module = importlib.import_module(f"{app_name}.providers.{module_info.name}")
+        candidate = getattr(module, "PROVIDER", None)
+        if candidate is None or candidate.spec.key != module_info.name or candidate.spec.category != category:
+            raise ImproperlyConfigured(
+                f"{module.__name__} must end with PROVIDER = a class whose spec has this module's key and category"
+            )
+        found.append(candidate)
+    return found
+
+
+def _resolve_handlers(app_name: str, handlers: Mapping[str, Any], fresh: _Loaded) -> None:
+    try:
+        if path := handlers.get("inbound"):
+            fresh.inbound[app_name] = import_string(path)
+        for kind, path in handlers.get("outbox", {}).items():
+            fresh.outbox[kind] = import_string(path)
+        for event_type, path in handlers.get("published", {}).items():
+            fresh.published.setdefault(event_type, []).append(import_string(path))
+    except ImportError as error:
+        raise ImproperlyConfigured(f"a handler of {app_name} cannot be imported: {error}") from error
