@@ -1,0 +1,1 @@
+"""Settings, URLs, Celery, WSGI, the supervisor and the commands that run the whole."""
