@@ -12,6 +12,7 @@ import fcntl
 import functools
 import os
 import pwd
+import re
 import shutil
 import signal
 import stat
@@ -25,6 +26,8 @@ from typing import Any, NoReturn
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 60.0  # crash recovery of a small database takes seconds; a slow disk gets some more
+START_ATTEMPTS = 3  # PostgreSQL refuses to start while backends of a killed one still end
+POLL_S = 0.05
 STOP_SIGNAL_WAIT_S = 4.0  # per signal; a fast shutdown of an embedded server takes under a second
 SYSTEM_USERS = ("postgres", "pgserver", "nobody")
 """Who may run PostgreSQL when we are root, in order; `pgserver` is created when the first is missing."""
@@ -65,21 +68,13 @@ def start(server: Server) -> None:
     with _locked(server.log.with_suffix(".start")):
         if server.answers():
             return
-        done = subprocess.run(  # noqa: S603 - ourselves
-            [sys.executable, "-m", "config.runtime", "run", server.name, "--detached"],
-            cwd=PROJECT_ROOT,
-            env=os.environ | {"DATA_DIR": str(server.data_dir)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise CannotStart(done.stderr.strip())
-        pid = int(done.stdout)
-        until(lambda: server.answers() or not is_alive(pid), timeout_s=START_TIMEOUT_S)
-        if not server.answers():
-            raise CannotStart(f"{server.name} does not start:\n{log_tail(server)}")
+        for _ in range(START_ATTEMPTS):
+            pid = _launch(server)
+            until(lambda pid=pid: server.answers() or not is_alive(pid), timeout_s=START_TIMEOUT_S)
+            if server.answers():
+                return
+            time.sleep(10 * POLL_S)
+        raise CannotStart(f"{server.name} does not start:\n{log_tail(server)}")
 
 
 def stop(server: Server) -> bool:
@@ -126,6 +121,14 @@ def die_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
     parent = os.environ.get("SUPERVISOR_PID")
     if parent and os.getppid() != int(parent):  # it ended before we asked
         raise SystemExit(1)
+
+
+def read_env_file(path: Path = PROJECT_ROOT / ".env") -> None:
+    """Take what `.env` says into the environment where the environment says nothing, as the settings do."""
+    if not path.exists():
+        return
+    for found in re.finditer(r"^\s*(?:export\s+)?(\w+)=(.*)$", path.read_text(), re.MULTILINE):
+        os.environ.setdefault(found[1], found[2].strip().strip("'\""))
 
 
 def log_tail(server: Server, *, lines: int = 10) -> str:
@@ -195,9 +198,11 @@ def read_pid(path: Path) -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether a process has this number, whoever owns it."""
+    """Return whether a process has this number, whoever owns it; one that ended but was not reaped is not alive."""
     if pid <= 0:
         return False
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -211,7 +216,7 @@ def until(condition: Callable[[], bool], *, timeout_s: float) -> bool:
     """Wait for a condition, asking often; return whether it was met."""
     end = time.monotonic() + timeout_s
     while not (met := condition()) and time.monotonic() < end:
-        time.sleep(0.05)
+        time.sleep(POLL_S)
     return met
 
 
@@ -225,8 +230,29 @@ def server_environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
 
+def _launch(server: Server) -> int:
+    """Run a server detached and return its process id; raises `CannotStart` when its folder cannot be prepared."""
+    done = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-m", "config.runtime", "run", server.name, "--detached"],
+        cwd=PROJECT_ROOT,
+        env=os.environ | {"DATA_DIR": str(server.data_dir)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CannotStart(done.stderr.strip())
+    return int(done.stdout)
+
+
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":  # python -m config.processes COMMAND…: become the command, but end with the parent
+    die_with_parent()
+    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - the supervisor's own command line, no shell

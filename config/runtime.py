@@ -372,6 +372,7 @@ def main() -> None:
     parser.add_argument("server", nargs="?", choices=list(SERVERS))
     parser.add_argument("--detached", action="store_true", help="print the process id and outlive the caller")
     chosen = parser.parse_args()
+    processes.read_env_file()
     try:
         if chosen.verb == "run":
             processes.run(SERVERS[chosen.server](data_dir()), detached=chosen.detached)

@@ -1,0 +1,236 @@
+"""
+What a whole installation on one machine consists of, in the order it starts: `python -m config.parts`.
+
+The servers that no address in the environment replaces, the migrations, the sandbox, web, worker and beat, and
+the demo. `manage.py up` becomes this process; `manage.py up web` becomes one part of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from config import processes, runtime
+from config.supervisor import Failed, Part, Stopped, Supervisor, only_one, parent_was_interrupted
+
+PYTHON = sys.executable
+MANAGE = (PYTHON, str(processes.PROJECT_ROOT / "manage.py"))
+UNDER_SUPERVISION = (PYTHON, "-m", "config.processes")
+"""In front of a command: become it, but end with the supervisor."""
+
+QUEUES = "inbound,outbound,refresh,health,bulk"
+BLOCKING_THREADS = "16"  # requests in work per web process; each may hold one pooled connection
+CONNECTIONS = "512"  # granian counts open connections, idle ones too: beyond this it stops accepting, not answering
+SANDBOX_PORT_DISTANCE = 420  # 8000 -> 8420, the port of the sandbox in every document
+SERVERS_READY_WITHIN_S = 60.0
+PARTS_READY_WITHIN_S = 90.0  # a web process imports Django in 2 s; a machine busy with other things gets more
+PORT_FREE_WITHIN_S = 8.0  # the parts of a supervisor that was killed need some seconds to end
+
+
+def web_command(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the command of a web process: granian, WSGI, no access log (requests are logged by the product)."""
+    options = {
+        "interface": "wsgi",
+        "http": "1",
+        "host": environment.get("HOST", "127.0.0.1"),
+        "port": environment.get("PORT", "8000"),
+        "workers": environment.get("WEB_WORKERS", "1"),
+        "blocking-threads": environment.get("WEB_THREADS", BLOCKING_THREADS),
+        "backpressure": CONNECTIONS,
+        "workers-kill-timeout": "5",
+        "log-level": "warning",
+    }
+    flags = ("--no-ws", "--no-access-log", "--respawn-failed-workers")
+    return (PYTHON, "-m", "granian", *_words(options), *flags, "config.wsgi:application")
+
+
+def worker_command(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the command of a worker: prefork only, because Celery's thread pool discards time limits."""
+    options = {
+        "pool": "prefork",
+        "concurrency": environment.get("WORKER_CONCURRENCY", "2"),
+        "queues": environment.get("WORKER_QUEUES", QUEUES),
+        "loglevel": environment.get("LOG_LEVEL", "WARNING"),
+    }
+    return (PYTHON, "-m", "celery", "-A", "config", "worker", *_words(options), "--without-gossip", "--without-mingle")
+
+
+def beat_command(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the command of beat; its schedule file is a setting."""
+    options = {"loglevel": environment.get("LOG_LEVEL", "WARNING"), "pidfile": ""}
+    return (PYTHON, "-m", "celery", "-A", "config", "beat", *_words(options))
+
+
+def sandbox_command(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the command of the sandbox."""
+    options = {
+        "host": environment.get("HOST", "127.0.0.1"),
+        "port": environment.get("SANDBOX_PORT", "8420"),
+        "data-dir": str(runtime.data_dir() / "sandbox"),
+    }
+    return (PYTHON, "-m", "sandbox", *_words(options))
+
+
+COMMANDS: dict[str, Callable[[Mapping[str, str]], tuple[str, ...]]] = {
+    "sandbox": sandbox_command,
+    "web": web_command,
+    "worker": worker_command,
+    "beat": beat_command,
+}
+
+
+def servers(data_dir: Path, environment: Mapping[str, str]) -> list[Part]:
+    """Return the embedded servers that no address in the environment replaces."""
+    replaced_by = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
+    wanted = [runtime.SERVERS[name](data_dir) for name in replaced_by if not environment.get(replaced_by[name])]
+    return [
+        Part(
+            name=server.name,
+            command=(PYTHON, "-m", "config.runtime", "run", server.name),
+            ready=server.answers,
+            stop_signal=server.stop_signals[0],
+            is_server=True,
+        )
+        for server in wanted
+    ]
+
+
+def product(environment: Mapping[str, str]) -> list[Part]:
+    """Return the processes of the product, the sandbox among them where it is wanted."""
+    port, sandbox_port = int(environment["PORT"]), int(environment["SANDBOX_PORT"])
+    host = environment["HOST"]
+    ready = {
+        "web": functools.partial(_answers, host, port, "/readyz"),
+        "sandbox": functools.partial(_answers, host, sandbox_port, "/"),
+    }
+    names = [name for name in COMMANDS if name != "sandbox" or is_on(environment, "SANDBOX")]
+    return [
+        Part(
+            name=name,
+            command=(*UNDER_SUPERVISION, *COMMANDS[name](environment)),
+            ready=ready.get(name, lambda: True),
+        )
+        for name in names
+    ]
+
+
+def is_on(environment: Mapping[str, str], name: str) -> bool:
+    """Return whether a switch is set, in the spellings that the settings accept."""
+    return environment.get(name, "").lower() in {"1", "true", "yes", "on"}
+
+
+def complete(environment: Mapping[str, str], *, data_dir: Path) -> dict[str, str]:
+    """Return the environment of all parts: absolute folders, ports settled, output unbuffered."""
+    host, port = environment.get("HOST") or "127.0.0.1", environment.get("PORT") or "8000"
+    sandbox_port = environment.get("SANDBOX_PORT") or _sandbox_port(host, int(port))
+    return {
+        **environment,
+        "DATA_DIR": str(data_dir),
+        "HOST": host,
+        "PORT": port,
+        "SANDBOX_PORT": sandbox_port,
+        "SANDBOX_URL": environment.get("SANDBOX_URL") or f"http://{_reachable(host)}:{sandbox_port}",
+        "PYTHONUNBUFFERED": "1",
+        "MALLOC_ARENA_MAX": "2",  # glibc gives each thread an arena; 16 threads cost 40 MB for nothing
+    }
+
+
+def run_all(supervisor: Supervisor, data_dir: Path) -> None:
+    """Start everything in order, show the demo's banner, keep it alive; raises `Failed` or `Stopped`."""
+    environment = supervisor.environment
+    embedded = servers(data_dir, environment)
+    for part in embedded:
+        processes.stop(runtime.SERVERS[part.name](data_dir))  # left by a script, or by a supervisor that was killed
+    _wait_for_port(supervisor, environment["HOST"], int(environment["PORT"]))
+    supervisor.start(embedded, timeout_s=SERVERS_READY_WITHIN_S)
+    if "postgres" in supervisor.running:
+        supervisor.run_step("postgres", (PYTHON, "-m", "config.runtime", "roles"))
+    supervisor.run_step("migrate", (*UNDER_SUPERVISION, *MANAGE, "migrate_organizations"))
+    supervisor.start(product(environment), timeout_s=PARTS_READY_WITHIN_S)
+    if is_on(environment, "DEMO"):
+        supervisor.run_step("demo", (*UNDER_SUPERVISION, *MANAGE, "demo"), plain=True)
+    supervisor.say(f"ready at http://{environment['HOST']}:{environment['PORT']} (Ctrl-C stops everything)")
+    supervisor.watch()
+
+
+def main() -> None:
+    """Run the installation until a signal; exit 1 with one sentence when it cannot start."""
+    processes.read_env_file()
+    data_dir = runtime.data_dir()
+    supervisor = Supervisor(complete(os.environ, data_dir=data_dir), processes.PROJECT_ROOT)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, supervisor.request_stop)
+    if is_on(os.environ, "STOP_WITH_PARENT"):  # make run: nothing may outlive make
+        processes.die_with_parent()
+        supervisor.wants_stop = parent_was_interrupted()
+    try:
+        with contextlib.suppress(Stopped), only_one(data_dir / "supervisor.lock"), _stopping(supervisor):
+            run_all(supervisor, data_dir)
+    except (Failed, processes.CannotStart) as problem:
+        sys.exit(f"Cannot run: {problem}")
+
+
+@contextlib.contextmanager
+def _stopping(supervisor: Supervisor) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        supervisor.say("stopping")
+        supervisor.stop()
+        supervisor.say("stopped")
+
+
+def _answers(host: str, port: int, path: str) -> bool:
+    connection = http.client.HTTPConnection(_reachable(host), port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _wait_for_port(supervisor: Supervisor, host: str, port: int) -> None:
+    end = time.monotonic() + PORT_FREE_WITHIN_S
+    while not _is_free(host, port):
+        if time.monotonic() > end:
+            raise Failed(f"{host}:{port} is taken by another program: make run PORT={port + 1}")
+        supervisor.tick()
+
+
+def _sandbox_port(host: str, port: int) -> str:
+    preferred = port + SANDBOX_PORT_DISTANCE
+    if preferred <= 65_535 and _is_free(host, preferred):  # noqa: PLR2004 - the last port there is
+        return str(preferred)
+    with socket.socket() as found:
+        found.bind((host, 0))
+        return str(found.getsockname()[1])
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        return True
+    return False
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - a comparison
+
+
+def _words(options: Mapping[str, str]) -> Iterator[str]:
+    return (f"--{name}={value}" for name, value in options.items())
+
+
+if __name__ == "__main__":
+    main()
