@@ -1,0 +1,79 @@
+"""TLS contexts: the public authorities, and client certificates keyed by integration."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import certifi
+
+from core.secret import Secret
+from transport.deadline import TlsSocket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificate:
+    """
+    A certificate chain and key in PEM, of exactly one integration.
+
+    Connections made with it are shared only within that integration and that certificate.
+    """
+
+    integration_id: str
+    certificate: Secret = field(repr=False)
+    private_key: Secret = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """Return what tells connections with this certificate from all others."""
+        digest = hashlib.sha256(self.certificate.reveal().encode()).hexdigest()
+        return f"{self.integration_id}:{digest}"
+
+
+def client_context(*, ca_file: str | None = None, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
+    """
+    Make a context that verifies host names, TLS 1.2 or later, with our sockets.
+
+    :param ca_file: PEM file of authorities; certifi's public ones when left out
+    :raises ValueError: the client certificate or its key is not usable
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(cafile=ca_file or certifi.where())
+    context.set_alpn_protocols(["http/1.1"])
+    context.sslsocket_class = TlsSocket
+    if certificate is not None:
+        _load(context, certificate)
+    return context
+
+
+def _load(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
+    pem = f"{certificate.certificate.reveal().strip()}\n{certificate.private_key.reveal().strip()}\n"
+    try:
+        with _file_of(pem.encode()) as path:
+            # An empty password keeps OpenSSL from asking for one at the terminal.
+            context.load_cert_chain(path, password="")
+    except ssl.SSLError:
+        raise ValueError("the client certificate and its key do not fit together or are not PEM") from None
+
+
+@contextmanager
+def _file_of(data: bytes) -> Iterator[str]:
+    """Give a path to the data, for OpenSSL reads files only; in memory where the system can."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
+        try:
+            os.write(descriptor, data)
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+        return
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        yield file.name
