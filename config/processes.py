@@ -184,9 +184,14 @@ def pid_of(server: Server) -> int | None:
     return None
 
 
-def pid_is_reused(server: Server) -> bool:
-    """Return whether the pid file names a process that lives but is another program, as after a reboot."""
-    return is_alive(read_pid(server.pid_file)) and pid_of(server) is None
+def is_abandoned(server: Server) -> bool:
+    """
+    Return whether the pid file is left over and nothing works in the server's folder any more.
+
+    Its number may be another program's (after a reboot) or an ended process's that nobody reaped (in a container);
+    PostgreSQL takes both for a running server and refuses to start. Backends of a killed one still count.
+    """
+    return server.pid_file.exists() and pid_of(server) is None and not _is_worked_in(server.folder)
 
 
 def read_pid(path: Path) -> int:
@@ -228,6 +233,14 @@ def as_user(user: pwd.struct_passwd | None) -> dict[str, Any]:
 def server_environment() -> dict[str, str]:
     """Return an environment in which nothing of ours (PG* variables, a language) changes what the server does."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _is_worked_in(folder: Path) -> bool:
+    for cwd in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):  # it ended while we looked, or is none of ours
+            if cwd.samefile(folder):
+                return True
+    return False
 
 
 def _launch(server: Server) -> int:

@@ -264,8 +264,8 @@ def _prepare_postgres(data_dir: Path) -> list[str]:
     processes.own(run_dir(data_dir) / "postgres", user)
     if not (folder / "PG_VERSION").exists():
         _initialize(folder, user=user)
-    if processes.pid_is_reused(server):
-        server.pid_file.unlink()  # after a reboot the number is another program's; PostgreSQL would refuse to start
+    if processes.is_abandoned(server):
+        server.pid_file.unlink()
     settings = POSTGRES_SETTINGS | {"unix_socket_directories": str(run_dir(data_dir) / "postgres"), "port": PORT}
     return [str(program), "-D", str(folder), *(word for k, v in settings.items() for word in ("-c", f"{k}={v}"))]
 
