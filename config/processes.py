@@ -186,12 +186,12 @@ def pid_of(server: Server) -> int | None:
 
 def is_abandoned(server: Server) -> bool:
     """
-    Return whether the pid file is left over and nothing works in the server's folder any more.
+    Return whether a pid file that is found is left over: nothing works in the server's folder.
 
     Its number may be another program's (after a reboot) or an ended process's that nobody reaped (in a container);
     PostgreSQL takes both for a running server and refuses to start. Backends of a killed one still count.
     """
-    return server.pid_file.exists() and pid_of(server) is None and not _is_worked_in(server.folder)
+    return pid_of(server) is None and not _is_worked_in(server.folder)
 
 
 def read_pid(path: Path) -> int:

@@ -265,7 +265,8 @@ def _prepare_postgres(data_dir: Path) -> list[str]:
     if not (folder / "PG_VERSION").exists():
         _initialize(folder, user=user)
     if processes.is_abandoned(server):
-        server.pid_file.unlink()
+        for left_over in (server.pid_file, run_dir(data_dir) / "postgres" / f".s.PGSQL.{PORT}.lock"):
+            left_over.unlink(missing_ok=True)
     settings = POSTGRES_SETTINGS | {"unix_socket_directories": str(run_dir(data_dir) / "postgres"), "port": PORT}
     return [str(program), "-D", str(folder), *(word for k, v in settings.items() for word in ("-c", f"{k}={v}"))]
 
