@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -11,11 +11,7 @@ import httpx2
 
 from transport.errors import AddressRefused, Phase, RequestInvalid, ResetByPeer, Timeout, TransportError
 from transport.target import Target
-from transport.wire import Answer, WireRequest
-
-Sender = Callable[[WireRequest], Answer]
-
-_SPENT = frozenset({"content-encoding", "content-length", "transfer-encoding", "connection", "set-cookie"})
+from transport.wire import Answer, Sender, WireRequest
 
 _ERRORS: tuple[tuple[type[TransportError], type[httpx2.TransportError]], ...] = (
     (AddressRefused, httpx2.UnsupportedProtocol),
@@ -41,8 +37,7 @@ class EngineTransport(httpx2.BaseTransport):
             answer = self._sender(_wire_request(request))
         except TransportError as error:
             raise _httpx_error(error) from error
-        headers = [(name, value) for name, value in answer.headers if name.lower() not in _SPENT]
-        return httpx2.Response(answer.status, headers=headers, stream=_Stream(answer))
+        return httpx2.Response(answer.status, headers=answer.sdk_headers(), stream=_Stream(answer))
 
 
 class PlainClient(httpx2.Client):

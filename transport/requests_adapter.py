@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -13,13 +13,7 @@ from urllib3 import HTTPHeaderDict, HTTPResponse
 
 from transport.errors import AddressRefused, BodyTooLarge, RequestInvalid, Timeout, TlsFailed, TransportError
 from transport.target import Target
-from transport.wire import Answer, WireRequest
-
-Sender = Callable[[WireRequest], Answer]
-"""Sends one request under terms that its maker chose, such as `functools.partial(transport.send, terms=…)`."""
-
-# The headers of a body that the engine has already decoded and measured.
-_SPENT = frozenset({"content-encoding", "content-length", "transfer-encoding", "connection", "set-cookie"})
+from transport.wire import Answer, Sender, WireRequest
 
 _ERRORS: tuple[tuple[type[TransportError], type[requests.RequestException]], ...] = (
     (TlsFailed, requests.exceptions.SSLError),
@@ -39,7 +33,7 @@ class TransportAdapter(HTTPAdapter):
         super().__init__()
         self._sender = sender
 
-    def send(  # noqa: PLR0913 - the signature is requests' own
+    def send(  # noqa: PLR0917 - the signature is requests' own
         self,
         request: requests.PreparedRequest,
         stream: bool = False,
@@ -59,7 +53,7 @@ class TransportAdapter(HTTPAdapter):
             body: Any = _Reader(answer) if stream else io.BytesIO(answer.read())
         except TransportError as error:
             raise _requests_error(error) from error
-        response = self.build_response(request, _raw_response(answer, body))
+        response = self.build_response(request, _raw_response(answer, body, wire.method))
         # A response's URL ends up in texts of `raise_for_status`; queries may hold secrets.
         response.url = wire.target.shown
         return response
@@ -138,12 +132,15 @@ def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-def _raw_response(answer: Answer, body: Any) -> HTTPResponse:
-    headers = HTTPHeaderDict()
-    for name, value in answer.headers:
-        if name.lower() not in _SPENT:
-            headers.add(name, value)
-    return HTTPResponse(body=body, headers=headers, status=answer.status, preload_content=False, decode_content=False)
+def _raw_response(answer: Answer, body: Any, method: str) -> HTTPResponse:
+    return HTTPResponse(
+        body=body,
+        headers=HTTPHeaderDict(answer.sdk_headers()),
+        status=answer.status,
+        preload_content=False,
+        decode_content=False,
+        request_method=method,
+    )
 
 
 def _requests_error(error: TransportError) -> requests.RequestException:

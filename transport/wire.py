@@ -22,6 +22,10 @@ _VALUE = re.compile(r"[^\x00\r\n\u0100-\U0010ffff]*")
 # The engine speaks for itself here: it frames bodies, decodes answers, and one connection serves many calls.
 _OURS = frozenset({"host", "connection", "accept-encoding", "transfer-encoding", "proxy-authorization"})
 
+# Headers that say how a body travelled, and those that no longer fit it once it is decoded.
+_FRAMING = frozenset({"transfer-encoding", "connection", "set-cookie"})
+_MEASURES = frozenset({"content-encoding", "content-length"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
@@ -130,10 +134,19 @@ class Answer:
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), None)
 
+    def sdk_headers(self) -> list[tuple[str, str]]:
+        """Return the headers that are still true of a decoded body, without cookies: for responses of SDKs."""
+        spent = _FRAMING | _MEASURES if self.header("content-encoding") else _FRAMING
+        return [(name, value) for name, value in self.headers if name.lower() not in spent]
+
     def _end(self, error: TransportError | None) -> None:
         on_end, self.on_end = self.on_end, None
         if on_end is not None:
             on_end(error)
+
+
+Sender = Callable[[WireRequest], Answer]
+"""Sends one request under terms that its maker chose, such as `functools.partial(transport.send, terms=…)`."""
 
 
 def check_encoding(encoding: str | None, *, known: Iterable[str], host: str) -> None:
