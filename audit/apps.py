@@ -1,0 +1,14 @@
+"""Who did what."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class AuditConfig(AppConfig):
+    """Public tables: AuditEntry, AuditChainLink."""
+
+    name = "audit"
+    verbose_name = "Audit trail"
+    append_only_tables = ("audit_auditentry", "audit_auditchainlink")
+    """Tables that the application's role may read and add to, never change; `tenants.schemas` sets the grants."""
