@@ -1,5 +1,5 @@
 """
-What a whole installation on one machine consists of, in the order it starts: `python -m config.parts`.
+What a whole installation on one machine consists of, in the order it starts: `python -m config.parts [stop]`.
 
 The servers that no address in the environment replaces, the migrations, the sandbox, web, worker and beat, and
 the demo. `manage.py up` becomes this process; `manage.py up web` becomes one part of it.
@@ -19,13 +19,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from config import processes, runtime
-from config.supervisor import Failed, Part, Stopped, Supervisor, only_one, parent_was_interrupted
+from config.supervisor import Failed, Part, Stopped, Supervisor, only_one, parent_was_interrupted, stop_other
 
 PYTHON = sys.executable
 MANAGE = (PYTHON, str(processes.PROJECT_ROOT / "manage.py"))
 UNDER_SUPERVISION = (PYTHON, "-m", "config.processes")
 """In front of a command: become it, but end with the supervisor."""
 
+LOCK = "supervisor.lock"
 QUEUES = "inbound,outbound,refresh,health,bulk"
 BLOCKING_THREADS = "16"  # requests in work per web process; each may hold one pooled connection
 CONNECTIONS = "512"  # granian counts open connections, idle ones too: beyond this it stops accepting, not answering
@@ -161,21 +162,32 @@ def run_all(supervisor: Supervisor, data_dir: Path) -> None:
     supervisor.watch()
 
 
+def stop_all(data_dir: Path) -> None:
+    """Stop the installation of a data folder, wherever it was started, and servers that outlived it."""
+    stop_other(data_dir / LOCK)
+    for make in runtime.SERVERS.values():
+        processes.stop(make(data_dir))
+
+
 def main() -> None:
-    """Run the installation until a signal; exit 1 with one sentence when it cannot start."""
+    """Run the installation until a signal (`stop`: end the one that runs); exit 1 with one sentence on failure."""
     processes.read_env_file()
-    data_dir = runtime.data_dir()
+    try:
+        (stop_all if sys.argv[1:] == ["stop"] else run_until_signal)(runtime.data_dir())
+    except (Failed, processes.CannotStart) as problem:
+        sys.exit(f"Cannot run: {problem}")
+
+
+def run_until_signal(data_dir: Path) -> None:
+    """Run the installation in this process; raises `Failed`, `CannotStart`."""
     supervisor = Supervisor(complete(os.environ, data_dir=data_dir), processes.PROJECT_ROOT)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, supervisor.request_stop)
     if is_on(os.environ, "STOP_WITH_PARENT"):  # make run: nothing may outlive make
         processes.die_with_parent()
         supervisor.wants_stop = parent_was_interrupted()
-    try:
-        with contextlib.suppress(Stopped), only_one(data_dir / "supervisor.lock"), _stopping(supervisor):
-            run_all(supervisor, data_dir)
-    except (Failed, processes.CannotStart) as problem:
-        sys.exit(f"Cannot run: {problem}")
+    with contextlib.suppress(Stopped), only_one(data_dir / LOCK), _stopping(supervisor):
+        run_all(supervisor, data_dir)
 
 
 @contextlib.contextmanager

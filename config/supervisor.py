@@ -215,6 +215,27 @@ def only_one(path: Path) -> Iterator[None]:
         yield
 
 
+def stop_other(path: Path) -> bool:
+    """
+    Ask the supervisor that holds a lock to stop and wait until it let go; return whether there was one.
+
+    :raises Failed: it still runs after the time that a stop may take
+    """
+    end, asked = time.monotonic() + STOP_WITHIN_S + 1, False
+    while path.exists():
+        try:
+            with only_one(path):
+                return asked
+        except Failed:
+            if time.monotonic() > end:
+                raise
+        if not asked:
+            asked = True
+            os.kill(int(path.read_text()), signal.SIGTERM)
+        time.sleep(POLL_S)
+    return False
+
+
 def parent_was_interrupted() -> Callable[[], bool]:
     """
     Return a question: was the parent told to stop by SIGINT since now?
