@@ -32,6 +32,7 @@ class OpenedKeys:
     latest: int | None
     was_destroyed: bool
     loaded_at: datetime
+    expires_at: datetime
 
 
 class Keyring:
@@ -48,7 +49,7 @@ class Keyring:
         :raises cipher.SealBroken: a key cannot be unwrapped with the master keys at hand
         """
         opened = self._entries.get(organization_schema)
-        if opened is not None and timedelta() <= clock.now() - opened.loaded_at < KEPT_FOR:
+        if opened is not None and opened.loaded_at <= clock.now() < opened.expires_at:
             return opened
         return self.reload(organization_schema)
 
@@ -99,11 +100,13 @@ def _load(organization_schema: str) -> OpenedKeys:
     )
     live = [row for row in rows if row.destroyed_at is None]
     by_version = {row.version: unwrap(row) for row in live}
+    now = clock.now()
     return OpenedKeys(
         by_version=by_version,
         # The oldest key, so that digests stay comparable when the organization's key is rotated.
         digest_key=cipher.digest_key(by_version[live[0].version]) if live else b"",
         latest=live[-1].version if live else None,
         was_destroyed=bool(rows) and not live,
-        loaded_at=clock.now(),
+        loaded_at=now,
+        expires_at=now + KEPT_FOR,
     )
