@@ -77,6 +77,12 @@ class TlsFailed(TransportError):
     text = "No trusted TLS connection could be made."
 
 
+class CertificateUnusable(TransportError):
+    """The integration's client certificate and key are not a PEM pair that fits together."""
+
+    text = "The client certificate cannot be used."
+
+
 class ResetByPeer(TransportError):
     """The connection broke off before the answer was complete."""
 
@@ -84,9 +90,15 @@ class ResetByPeer(TransportError):
 
 
 class MalformedAnswer(TransportError):
-    """What came back is not HTTP, or is encoded in a way we did not ask for."""
+    """What came back is not HTTP, or cannot be decompressed."""
 
     text = "The answer is not valid HTTP."
+
+
+class UnknownEncoding(MalformedAnswer):
+    """The body is compressed in a way we did not ask for and cannot read."""
+
+    text = "The answer's content encoding is unknown."
 
 
 class BodyTooLarge(TransportError):

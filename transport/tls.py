@@ -14,6 +14,7 @@ import certifi
 
 from core.secret import Secret
 from transport.deadline import TlsSocket
+from transport.errors import CertificateUnusable, Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +32,13 @@ class ClientCertificate:
     @property
     def key(self) -> str:
         """Return what tells connections with this certificate from all others."""
-        digest = hashlib.sha256(self.certificate.reveal().encode()).hexdigest()
-        return f"{self.integration_id}:{digest}"
+        # The key belongs to it: whoever knows only the public certificate must not meet its connections.
+        digest = hashlib.sha256(self.pem())
+        return f"{self.integration_id}:{digest.hexdigest()}"
+
+    def pem(self) -> bytes:
+        """Return chain and key as one file, for TLS only."""
+        return f"{self.certificate.reveal().strip()}\n{self.private_key.reveal().strip()}\n".encode()
 
 
 def client_context(*, ca_file: str | None = None, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
@@ -40,7 +46,7 @@ def client_context(*, ca_file: str | None = None, certificate: ClientCertificate
     Make a context that verifies host names, TLS 1.2 or later, with our sockets.
 
     :param ca_file: PEM file of authorities; certifi's public ones when left out
-    :raises ValueError: the client certificate or its key is not usable
+    :raises CertificateUnusable: the client certificate or its key is not
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -53,13 +59,12 @@ def client_context(*, ca_file: str | None = None, certificate: ClientCertificate
 
 
 def _load(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
-    pem = f"{certificate.certificate.reveal().strip()}\n{certificate.private_key.reveal().strip()}\n"
     try:
-        with _file_of(pem.encode()) as path:
+        with _file_of(certificate.pem()) as path:
             # An empty password keeps OpenSSL from asking for one at the terminal.
             context.load_cert_chain(path, password="")
     except ssl.SSLError:
-        raise ValueError("the client certificate and its key do not fit together or are not PEM") from None
+        raise CertificateUnusable("", phase=Phase.TLS) from None
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from transport.errors import MalformedAnswer, Phase, RequestInvalid, TransportError
+from transport.errors import Phase, RequestInvalid, TransportError, UnknownEncoding
 from transport.policy import EgressPolicy
 from transport.target import Target
 from transport.tls import ClientCertificate
@@ -153,11 +153,11 @@ def check_encoding(encoding: str | None, *, known: Iterable[str], host: str) -> 
     """
     Refuse a content encoding that would reach the caller undecoded.
 
-    :raises MalformedAnswer: the host used an encoding nobody asked for
+    :raises UnknownEncoding: the host used an encoding nobody asked for
     """
     names = [name.strip().lower() for name in (encoding or "").split(",") if name.strip()]
     if any(name not in {"identity", *known} for name in names):
-        raise MalformedAnswer(host, phase=Phase.BODY, detail="unknown content encoding")
+        raise UnknownEncoding(host, phase=Phase.BODY)
 
 
 def _is_sendable(value: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from core.secret import Secret
 from tests.transport.loopback import reply
 from transport.engine import Transport
-from transport.errors import TlsFailed, TransportError
+from transport.errors import CertificateUnusable, TlsFailed, TransportError
 from transport.policy import TRUSTED
 from transport.target import Target
 from transport.tls import ClientCertificate, client_context
@@ -113,7 +113,7 @@ class TestClientCertificate:
             integration_id="a", certificate=Secret(one.certificate), private_key=Secret(other.private_key)
         )
 
-        with pytest.raises(ValueError, match="do not fit"):
+        with pytest.raises(CertificateUnusable):
             client_context(certificate=certificate)
 
     def test_has_no_secret_in_its_text(self, authority):
