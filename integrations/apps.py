@@ -10,12 +10,15 @@ class IntegrationsConfig(AppConfig):
     verbose_name = "Integrations"
     handlers = {
         "outbox": {
-            #"webhook.register": "integrations.services.webhooks.REGISTER_WEBHOOK",
+            "webhook.register": "integrations.services.webhooks.REGISTER_WEBHOOK",
+            "event.publish": "integrations.services.outbox.PUBLISH_EVENT",
         },
     }
 
     def ready(self) -> None:
         """Resolve every handler and provider now, so that a wrong path stops the start."""
+        from dispatch import outbox
         from integrations import checks, registry  # noqa: F401
 
         registry.load()
+        outbox.set_subscribed(registry.published_types())

@@ -75,6 +75,11 @@ def providers() -> Mapping[str, type[Provider]]:
     return {item.spec.key: item for item in ordered}
 
 
+def find(key: str) -> type[Provider] | None:
+    """Return one provider, or nothing where there is none of this key."""
+    return _loaded.providers.get(key)
+
+
 def provider(key: str) -> type[Provider]:
     """
     Return one provider.
@@ -103,6 +108,11 @@ def inbound_handler(category: Category) -> InboundHandler | None:
 def outbox_handler(kind: str) -> Any:
     """Return what does the outside work of one kind; see `services.outbox.OutboxHandler`."""
     return _loaded.outbox[kind]
+
+
+def published_types() -> set[str]:
+    """Return the published types that somebody listens to."""
+    return set(_loaded.published)
 
 
 def subscribers(event_type: str) -> list[Callable[..., None]]:

@@ -63,3 +63,13 @@ def require_organization() -> str:
     if schema_name == PUBLIC:
         raise WrongOrganization("this needs an organization, but the thread is in public")
     return schema_name
+
+
+def release_connection() -> None:
+    """
+    Give this thread's connection back before a vendor is waited for; the entered organization stays entered.
+
+    Inside a transaction nothing is given back: whoever waits for a vendor there has a defect elsewhere.
+    """
+    if not connection.in_atomic_block:
+        connection.close()

@@ -1,0 +1,71 @@
+"""Adding work to do outside, and publishing facts. Both commit with their cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from core import clock
+from dispatch.models import OutboxEntry
+from dispatch.waker import wake
+from tenants.context import require_organization
+
+PUBLISH = "event.publish"
+
+
+def add(
+    kind: str,
+    *,
+    link_id: UUID | None,
+    object_id: str = "",
+    object_key: str = "",
+    details: Mapping[str, Any] | None = None,
+    expires_at: datetime | None = None,
+    due_at: datetime | None = None,
+) -> OutboxEntry:
+    """
+    Add work of a kind for the entered organization; a worker is woken after the commit.
+
+    :param object_key: entries of one link with the same key are done one after the other, oldest first
+    :param details: ids and small facts only; never a secret, never personal data
+    """
+    entry = OutboxEntry.objects.create(
+        organization_schema=require_organization(),
+        link_id=link_id,
+        kind=kind,
+        object_id=object_id,
+        object_key=object_key,
+        details=dict(details or {}),
+        expires_at=expires_at,
+        next_attempt_at=due_at or clock.now(),
+    )
+    connection.on_commit(lambda: wake("outbound"))
+    return entry
+
+
+def publish(event_type: str, object_id: str, *, details: Mapping[str, Any] | None = None) -> None:
+    """
+    Publish a fact of the entered organization in the transaction of the fact.
+
+    Siblings and customers' endpoints learn of it from the outbox. Without a subscriber there is nothing to keep.
+    """
+    if has_subscribers(event_type):
+        add(PUBLISH, link_id=None, object_id=object_id, details={"type": event_type, **(details or {})})
+
+
+_subscribed: set[str] = set()
+
+
+def set_subscribed(event_types: set[str]) -> None:
+    """Learn from the registry which types anybody listens to; called once at start."""
+    _subscribed.clear()
+    _subscribed.update(event_types)
+
+
+def has_subscribers(event_type: str) -> bool:
+    """Whether publishing this type reaches anybody."""
+    return event_type in _subscribed

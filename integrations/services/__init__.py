@@ -1,0 +1,1 @@
+"""What people, machines and time ask of integrations. Views, tasks, commands and admin actions call one of these."""

@@ -1,0 +1,281 @@
+"""
+Connecting an account, as a visible list of steps.
+
+validate → live check, account proved → seal → store → audit, all or nothing; then by outbox: webhook
+registration, inspection and notice. A failed check stores nothing and names the field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from audit.services import Actor, record
+from core import clock
+from core.errors import Conflict, ValidationFailed
+from core.ids import new_token
+from core.secret import Secrets
+from dispatch import outbox
+from dispatch.models import LinkHealth, LinkStatus
+from integrations import registry
+from integrations.contract import AuthenticationFailed, CheckResult, Field, FieldKind, Provider, RegistersWebhook
+from integrations.models import Integration
+from integrations.services import credentials, issues, links
+from integrations.services.credentials import Purpose, audit_target
+from integrations.services.providers import unborn_provider
+
+REGISTER = "webhook.register"
+
+
+@dataclass(slots=True, kw_only=True)
+class Connecting:
+    """What the steps work on; `secrets` and `check` appear on the way."""
+
+    provider: type[Provider]
+    name: str
+    environment: str
+    credentials: Mapping[str, str] = field(repr=False)
+    settings: Mapping[str, Any]
+    actor: Actor
+    existing: Integration | None = None
+    secrets: Secrets = field(default_factory=lambda: Secrets({}), repr=False)
+    check: CheckResult | None = None
+
+
+def connect(
+    *,
+    provider: str,
+    name: str,
+    environment: str,
+    credentials: Mapping[str, str],
+    settings: Mapping[str, Any],
+    actor: Actor,
+) -> Integration:
+    """
+    Connect an account to the entered organization.
+
+    :raises ValidationFailed: a field is missing or malformed; nothing is stored
+    :raises ProviderError: the live check failed; nothing is stored
+    :raises Conflict: the account is connected already
+    """
+    work = Connecting(
+        provider=registry.provider(provider),
+        name=name or registry.provider(provider).spec.label,
+        environment=environment,
+        credentials=credentials,
+        settings=settings,
+        actor=actor,
+    )
+    for step in STEPS:
+        step(work)
+    return _store(work)
+
+
+def reconnect(
+    integration: Integration,
+    *,
+    credentials: Mapping[str, str],
+    settings: Mapping[str, Any] | None = None,
+    actor: Actor,
+) -> Integration:
+    """
+    Give an integration a new credential in place: same id, same account, the old one serves until this one passed.
+
+    Secret fields left blank keep their value.
+
+    :raises ValidationFailed: a field is malformed, or the new credential belongs to another account
+    :raises ProviderError: the live check failed; the old credential still serves
+    """
+    kept = _kept_secrets(integration, actor)
+    work = Connecting(
+        provider=integration.provider_class,
+        name=integration.name,
+        environment=integration.environment,
+        credentials={**kept, **{key: value for key, value in credentials.items() if value}},
+        settings={**integration.settings, **(settings or {})},
+        actor=actor,
+        existing=integration,
+    )
+    for step in STEPS:
+        step(work)
+    return _store(work)
+
+
+def validate(work: Connecting) -> None:
+    """Check every field against the spec, before any call."""
+    spec = work.provider.spec
+    errors: dict[str, list[str]] = {}
+    if work.environment not in {"test", "live"}:
+        errors["environment"] = ["Use test or live."]
+    for part, fields, values in (
+        ("credentials", spec.credentials, work.credentials),
+        ("settings", spec.settings, work.settings),
+    ):
+        _check_fields(part, fields, values, errors)
+    if errors:
+        raise ValidationFailed("Some fields need another value.", errors=errors)
+    work.settings = _with_defaults(spec.settings, work.settings)
+    values = {**work.credentials, **_made_fields(work.provider, work.credentials)}
+    work.secrets = Secrets(values)
+    if special := work.provider.validate(work.settings, work.secrets):
+        raise ValidationFailed("Some fields need another value.", errors=special)
+
+
+def live_check(work: Connecting) -> None:
+    """Ask the vendor. Whatever it says, nothing is stored yet and no transaction is open."""
+    provider = unborn_provider(
+        work.provider.spec.key,
+        environment=work.environment,
+        settings_values=work.settings,
+        secrets=work.secrets,
+    )
+    try:
+        work.check = provider.check()
+    except AuthenticationFailed as error:
+        error.field = error.field or _credential_field(work.provider)
+        raise
+
+
+def prove_account(work: Connecting) -> None:
+    """Refuse a credential of the wrong environment or, on reconnecting, of another account."""
+    check = _checked(work)
+    if check.environment and check.environment != work.environment:
+        raise ValidationFailed(
+            f"This is a {check.environment} credential; the integration is {work.environment}.",
+            errors={"environment": [f"Choose {check.environment}, or use a {work.environment} credential."]},
+        )
+    if work.existing and work.existing.account_external_id not in {"", check.account.external_id}:
+        raise ValidationFailed(
+            f"This credential belongs to another account than {work.existing.account_label}.",
+            errors={f"credentials.{_credential_field(work.provider)}": ["Use a credential of the same account."]},
+        )
+    work.settings = {**work.settings, **{key: value for key, value in check.found.items() if value}}
+
+
+STEPS: Sequence[Callable[[Connecting], None]] = (validate, live_check, prove_account)
+"""What happens before anything is stored, in this order."""
+
+
+def _store(work: Connecting) -> Integration:
+    try:
+        with transaction.atomic():
+            return _stored(work)
+    except IntegrityError as error:
+        if "integration_account_once" in str(error):
+            raise Conflict(
+                "This account is connected already; reconnect that integration instead.",
+                code="account_already_connected",
+            ) from error
+        raise
+
+
+def _stored(work: Connecting) -> Integration:
+    check = _checked(work)
+    integration = work.existing or Integration(provider=work.provider.spec.key, environment=work.environment)
+    integration.name = work.name
+    integration.settings = dict(work.settings)
+    integration.account_external_id = check.account.external_id
+    integration.account_label = check.account.label
+    integration.account_keys = [key.value for key in check.account_keys]
+    integration.capabilities = [verdict.capability for verdict in check.verdicts if verdict.ok]
+    integration.facts = dict(check.facts)
+    integration.last_tested_at = clock.now()
+    integration.mark_connected()
+    integration.mark_health(
+        LinkHealth.DEGRADED if check.degraded else LinkHealth.HEALTHY, cause=check.degraded
+    )
+    integration.save()
+    values = {name: secret.reveal() for name, secret in work.secrets.items()}
+    stored = credentials.store(integration, values, expires_at=check.expires_at)
+    links.claim_accounts(integration, check.account_keys)
+    if integration.webhook_url:
+        links.update_route_secrets(integration, work.secrets)
+    else:
+        integration.webhook_url = links.make_webhook_route(integration, work.secrets)
+        integration.save(update_fields=["webhook_url"])
+    links.mirror(integration)
+    action = "credential.replaced" if work.existing else "integration.connected"
+    record(
+        action=action,
+        actor=work.actor,
+        target=audit_target(integration),
+        details={"provider": integration.provider, "version": stored.version, "fields": stored.fields},
+    )
+    issues.resolve_issues(integration)
+    _schedule_follow_up(work.provider, integration)
+    return integration
+
+
+def _schedule_follow_up(provider: type[Provider], integration: Integration) -> None:
+    if issubclass(provider, RegistersWebhook):
+        outbox.add(REGISTER, link_id=integration.id, object_id=str(integration.id), object_key="webhook")
+    outbox.publish("integration.connected", str(integration.id))
+
+
+def _check_fields(
+    part: str, fields: Sequence[Field], values: Mapping[str, Any], errors: dict[str, list[str]]
+) -> None:
+    known = {item.name: item for item in fields}
+    for name in values:
+        if name not in known:
+            allowed = ", ".join(known) or "none"
+            errors[f"{part}.{name}"] = [f"Unknown field. Fields of {part}: {allowed}."]
+    for item in fields:
+        if problem := _problem(item, values.get(item.name)):
+            errors[f"{part}.{item.name}"] = [problem]
+
+
+def _problem(item: Field, value: Any) -> str:
+    """Say what is wrong with one value; nothing when it is fine."""
+    if value in (None, ""):
+        return f"{item.label} is required. {item.help}".strip() if item.required and not item.default else ""
+    if item.kind is FieldKind.BOOLEAN:
+        return "" if isinstance(value, bool) else "Use true or false."
+    if item.kind is FieldKind.JSON and not isinstance(value, str):
+        return ""
+    if not isinstance(value, str):
+        return "Use a text."
+    if len(value) > item.max_length:
+        return f"At most {item.max_length} characters."
+    if item.choices and value not in {choice for choice, _label in item.choices}:
+        return f"Use one of: {', '.join(choice for choice, _label in item.choices)}."
+    if any(ord(character) < 32 and character not in "\n\r\t" for character in value):
+        return "Control characters are not allowed."
+    if item.pattern and not re.fullmatch(item.pattern, value):
+        return f"This does not look right. {item.help or 'Expected the form ' + item.example}".strip()
+    return ""
+
+
+def _with_defaults(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {item.name: item.default for item in fields if item.default}
+    return {**defaults, **{key: value for key, value in values.items() if value not in (None, "")}}
+
+
+def _made_fields(provider: type[Provider], values: Mapping[str, str]) -> dict[str, str]:
+    """Make the challenge token where the customer gave none: it only has to be unguessable."""
+    webhook = provider.spec.webhook
+    if webhook is None or webhook.challenge_field is None or values.get(webhook.challenge_field):
+        return {}
+    return {webhook.challenge_field: new_token(size_bytes=24)}
+
+
+def _credential_field(provider: type[Provider]) -> str:
+    required = [item.name for item in provider.spec.credentials if item.required]
+    return (required or [item.name for item in provider.spec.credentials] or [""])[0]
+
+
+def _checked(work: Connecting) -> CheckResult:
+    if work.check is None:
+        raise RuntimeError("a step ran before the live check")
+    return work.check
+
+
+def _kept_secrets(integration: Integration, actor: Actor) -> dict[str, str]:
+    if integration.status == LinkStatus.DISCONNECTED or integration.current_credential is None:
+        return {}
+    opened = credentials.open_for(integration, Purpose.CONNECT, actor=actor)
+    return {name: secret.reveal() for name, secret in opened.items()}

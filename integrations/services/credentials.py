@@ -1,0 +1,135 @@
+"""
+Sealing and opening credentials. `open_for` is the only way to an integration's plaintext.
+
+People's purposes write an audit entry in the same transaction or nothing opens; machines' purposes are counted
+per credential, purpose and hour.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from django.core.cache import cache
+from django.db import transaction
+from redis import RedisError
+
+import vault.services as vault
+from audit.services import Actor, Target, record
+from core import clock
+from core.secret import Secrets
+from integrations.contract import Misconfigured
+from integrations.models import Credential, Integration
+from tenants.context import require_organization
+from vault.services import SealContext
+
+FIELD = "credential"
+OVERLAP = timedelta(hours=24)
+"""How long a rotated secret still verifies webhooks: vendors keep signing with the old one for up to a day."""
+
+
+class Purpose(StrEnum):
+    """Why a credential is opened."""
+
+    REVEAL = "reveal"
+    EXPORT = "export"
+    CONNECT = "connect"
+    ROTATE = "rotate"
+    VERIFY = "verify"
+    CALL = "call"
+    CHECK = "check"
+    REFRESH = "refresh"
+
+
+OF_PEOPLE = frozenset({Purpose.REVEAL, Purpose.EXPORT, Purpose.CONNECT, Purpose.ROTATE})
+"""Purposes that write an audit entry each time."""
+
+
+def open_for(integration: Integration, purpose: Purpose, *, actor: Actor | None = None) -> Secrets:
+    """
+    Open the current credential of an integration.
+
+    :raises Misconfigured: there is none; the integration must be connected again
+    :raises ValueError: a person's purpose without an actor
+    """
+    credential = integration.current_credential
+    if credential is None or credential.sealed is None:
+        raise Misconfigured(
+            "no current credential", next_action="Reconnect the account: its credential was destroyed."
+        )
+    if purpose in OF_PEOPLE:
+        if actor is None:
+            raise ValueError(f"opening for {purpose} needs an actor")
+        with transaction.atomic():
+            record(
+                action="credential.opened",
+                actor=actor,
+                target=audit_target(integration),
+                details={"purpose": purpose.value, "version": credential.version},
+            )
+            return _open(integration, credential)
+    _count(credential, purpose)
+    return _open(integration, credential)
+
+
+def store(integration: Integration, values: Mapping[str, str], *, expires_at: datetime | None = None) -> Credential:
+    """Seal a new version and let it serve; the one before stays as `previous`. Runs in the caller's transaction."""
+    last = integration.credentials.order_by("-version").first()
+    for old in integration.credentials.filter(state=Credential.State.CURRENT):
+        old.mark_previous()
+        old.save(update_fields=["state"])
+    version = (last.version if last else 0) + 1
+    kept = {name: value for name, value in values.items() if value}
+    main = _main_value(integration, kept)
+    return Credential.objects.create(
+        integration=integration,
+        version=version,
+        sealed=vault.seal_secrets(kept, _place(integration, version)),
+        fields=sorted(kept),
+        fingerprint=hashlib.sha256(f"{integration.id}:{main}".encode()).hexdigest()[:16],
+        last4=main[-4:] if len(main) >= 12 else "",
+        expires_at=expires_at,
+    )
+
+
+def destroy_all(integration: Integration) -> int:
+    """Forget every version's secrets; return how many there were."""
+    destroyed = 0
+    for credential in integration.credentials.exclude(state=Credential.State.DESTROYED):
+        credential.mark_destroyed()
+        credential.save(update_fields=["state", "sealed", "destroyed_at"])
+        destroyed += 1
+    return destroyed
+
+
+def audit_target(integration: Integration) -> Target:
+    """Name an integration in the audit trail."""
+    return Target(kind="integration", id=str(integration.id), label=integration.name)
+
+
+def _open(integration: Integration, credential: Credential) -> Secrets:
+    return vault.open_secrets(bytes(credential.sealed or b""), _place(integration, credential.version))
+
+
+def _place(integration: Integration, version: int) -> SealContext:
+    return SealContext(
+        organization_schema=require_organization(), owner=str(integration.id), field=FIELD, version=version
+    )
+
+
+def _main_value(integration: Integration, values: Mapping[str, str]) -> str:
+    """Pick the field that the fingerprint and the last four characters stand for: the first required secret."""
+    fields = integration.provider_class.spec.credentials
+    ordered = [*(item.name for item in fields if item.required), *(item.name for item in fields)]
+    return next((values[name] for name in ordered if name in values), "")
+
+
+def _count(credential: Credential, purpose: Purpose) -> None:
+    key = f"opened:{credential.id}:{purpose}:{clock.now():%Y%m%d%H}"
+    try:
+        cache.add(key, 0, timeout=2 * 24 * 3600)
+        cache.incr(key)
+    except (RedisError, ValueError):
+        return  # the count is an indication; without Redis the call still works

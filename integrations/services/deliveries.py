@@ -1,0 +1,349 @@
+"""
+From a stored delivery to facts: open → parse → (fetch) → one transaction with events, rows and `processed`.
+
+Deliveries of a platform URL are first split into one per account. Parts whose account nobody connected wait in
+quarantine for 24 hours. Nothing that was verified is ever dropped: what cannot be read becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import QuerySet
+
+import vault.services as vault
+from audit.services import Actor, Target, record
+from core import clock
+from core.errors import Conflict
+from dispatch import inbox
+from dispatch.claims import Claim, claim_deliveries
+from dispatch.models import DeliveryStatus, Link, Route, WebhookDelivery
+from dispatch.waker import wake
+from integrations import registry
+from integrations.contract import (
+    FetchesDetails,
+    InboundEvent,
+    InboundRequest,
+    ProviderError,
+    ReceivesWebhooks,
+    SharesCallback,
+)
+from integrations.models import Event, Integration
+from integrations.services import links
+from integrations.services.credentials import Purpose
+from integrations.services.providers import provider_for
+from tenants.context import in_organization
+from tenants.models import Organization
+
+log = structlog.get_logger(__name__)
+
+MAX_CRASHES = 5
+MAX_ATTEMPTS = 10
+QUARANTINE = timedelta(hours=24)
+RETRY_S = (5, 15, 60, 300, 900, 1800, 3600, 3600, 3600)
+
+
+def work_deliveries() -> int:
+    """Claim what is due and process it; return how many."""
+    claims = claim_deliveries()
+    for claim in claims:
+        process(claim)
+    return len(claims)
+
+
+def process(claim: Claim) -> None:
+    """Process one claimed delivery; a failure is recorded at the row and tried again."""
+    delivery = WebhookDelivery.objects.filter(id=claim.id, lease_id=claim.lease_id).first()
+    if delivery is None:
+        return
+    try:
+        if delivery.crashes >= MAX_CRASHES:
+            _bury(delivery, error_class="WorkerDied", text="Processing stopped the worker five times.")
+        elif delivery.organization_schema is None:
+            split_delivery(delivery)
+        elif not Organization.objects.open().filter(schema_name=delivery.organization_schema).exists():
+            _bury(delivery, error_class="OrganizationClosed", text="The organization is closed.")
+        else:
+            with in_organization(delivery.organization_schema):
+                process_delivery(delivery)
+    except ProviderError as error:
+        _failed(delivery, error_class=error.name, text=error.internal or error.message, is_final=not error.retryable)
+    except Exception as error:
+        log.exception("delivery.failed", delivery=str(delivery.id))
+        _failed(delivery, error_class=type(error).__name__, text="Internal error; see the log.", is_final=False)
+
+
+def process_delivery(delivery: WebhookDelivery) -> None:
+    """
+    Turn one delivery of the entered organization into events and rows.
+
+    :raises ProviderError: the body cannot be parsed, or a detail cannot be fetched now
+    """
+    integration = Integration.objects.get(pk=delivery.link_id)
+    provider = _receiving(delivery.provider)
+    events = list(provider.parse(_request_of(delivery)))
+    allowed = links.account_values(delivery.link_id)
+    # An empty account key means: the account that this URL belongs to.
+    ours = [event for event in events if not event.account_key or event.account_key in allowed]
+    foreign = sorted({event.account_key for event in events if event.account_key} - allowed)
+    if events and not ours:
+        _quarantine(delivery, foreign[0])
+        return
+    ours = [_complete(event, integration) for event in ours]
+    with transaction.atomic():
+        _write(delivery, integration, ours, foreign)
+
+
+def split_delivery(delivery: WebhookDelivery) -> None:
+    """
+    Cut a platform delivery into one per account and destroy its body; runs in public.
+
+    :raises ProviderError: the body cannot be split
+    """
+    provider = registry.provider(delivery.provider)
+    if not issubclass(provider, SharesCallback):
+        raise _unsplittable(delivery.provider)
+    body = _open(delivery)
+    parts = provider.split(_request(delivery, body))
+    digest = hashlib.sha256(body).digest()
+    with transaction.atomic():
+        for account_key, part in parts.items():
+            _store_part(delivery, account_key, part.body, digest)
+        _own(delivery).update(
+            status=DeliveryStatus.PROCESSED if parts else DeliveryStatus.IGNORED,
+            sealed_body=None,
+            processed_at=clock.now(),
+            leased_until=None,
+        )
+    wake("inbound")
+
+
+def release_quarantine(*, provider: str) -> int:
+    """Hand quarantined parts to the links that have claimed their accounts since; runs in public."""
+    waiting = WebhookDelivery.objects.filter(
+        provider=provider, status=DeliveryStatus.QUARANTINED, organization_schema=None, sealed_body__isnull=False
+    ).order_by("received_at")[:500]
+    released = 0
+    for delivery in waiting:
+        routes = list(Route.objects.filter(provider=provider, account_key=delivery.account_key, token_digest=None))
+        if routes:
+            with transaction.atomic():
+                _move_to_links(delivery, routes)
+            released += 1
+    if released:
+        wake("inbound")
+    return released
+
+
+def replay(delivery: WebhookDelivery, *, actor: Actor) -> None:
+    """
+    Process a delivery of the entered organization again; events that were handled stay handled once.
+
+    :raises Conflict: its body is gone, or a worker has it
+    """
+    if delivery.sealed_body is None:
+        raise Conflict("The body of this delivery is no longer kept; it cannot be replayed.", code="body_gone")
+    with transaction.atomic():
+        updated = (
+            WebhookDelivery.objects.filter(pk=delivery.pk)
+            .exclude(status=DeliveryStatus.PROCESSING)
+            .update(
+                status=DeliveryStatus.RECEIVED,
+                attempts=0,
+                crashes=0,
+                next_attempt_at=clock.now(),
+                error_class="",
+                error_text="",
+            )
+        )
+        if not updated:
+            raise Conflict("This delivery is being processed right now.", code="in_progress")
+        record(
+            action="delivery.replayed",
+            actor=actor,
+            target=Target(kind="delivery", id=str(delivery.id), label=delivery.provider),
+        )
+    wake("inbound")
+
+
+def body_of(delivery: WebhookDelivery) -> bytes:
+    """Open the raw body for whoever may see it."""
+    return _open(delivery)
+
+
+def _write(
+    delivery: WebhookDelivery, integration: Integration, events: Sequence[InboundEvent], foreign: Sequence[str]
+) -> None:
+    event_ids: list[UUID] = []
+    handler = registry.inbound_handler(integration.provider_class.spec.category)
+    for event in events:
+        row = _keep(event, integration, delivery)
+        if row is None:
+            continue
+        event_ids.append(row.id)
+        if handler is not None and event.type != "unknown":
+            handler(integration, row, event)
+    now = clock.now()
+    closed = _own(delivery).update(
+        status=DeliveryStatus.PROCESSED if event_ids or delivery.event_ids else DeliveryStatus.IGNORED,
+        event_ids=[*delivery.event_ids, *event_ids],
+        processed_at=now,
+        leased_until=None,
+        error_class="",
+        error_text=f"Events of accounts that are not connected here: {', '.join(foreign)}"[:500] if foreign else "",
+    )
+    if closed != 1:
+        raise LeaseLost  # another worker has the row: this transaction must not commit
+    Integration.objects.filter(pk=integration.pk).update(webhook_last_received_at=delivery.received_at)
+    Link.objects.filter(pk=integration.pk).update(last_event_at=now)
+
+
+class LeaseLost(Exception):
+    """The lease ended while we worked; the row belongs to another worker and our transaction is rolled back."""
+
+
+def _keep(event: InboundEvent, integration: Integration, delivery: WebhookDelivery) -> Event | None:
+    """Insert the event unless it is known; None for a redelivery."""
+    row = Event(
+        integration=integration,
+        type=event.type,
+        key=event.key[:300],
+        external_id=event.external_id[:300],
+        object=event.object_key[:300],
+        data=dict(event.data),
+        raw=dict(event.raw),
+        delivery_id=delivery.id,
+        occurred_at=event.occurred_at,
+        received_at=delivery.received_at,
+    )
+    Event.objects.bulk_create([row], ignore_conflicts=True)
+    kept = Event.objects.filter(integration=integration, key=row.key, id=row.id).exists()
+    return row if kept else None
+
+
+def _complete(event: InboundEvent, integration: Integration) -> InboundEvent:
+    if not event.thin:
+        return event
+    provider = provider_for(integration, Purpose.CALL)
+    if not isinstance(provider, FetchesDetails):
+        return event
+    return provider.fetch(event)
+
+
+def _store_part(parent: WebhookDelivery, account_key: str, body: bytes, digest: bytes) -> None:
+    routes = list(Route.objects.filter(provider=parent.provider, account_key=account_key, token_digest=None))
+    part = WebhookDelivery(
+        provider=parent.provider,
+        account_key=account_key[:200],
+        part_of=parent.id,
+        part_digest=digest,
+        headers=parent.headers,
+        body_bytes=len(body),
+        received_at=parent.received_at,
+        status=DeliveryStatus.QUARANTINED,
+        expires_at=clock.now() + QUARANTINE,
+    )
+    part.sealed_body = inbox.seal_body(body, organization_schema=vault.PLATFORM, delivery_id=part.id)
+    if not routes:
+        part.save(force_insert=True)
+        return
+    _insert_for_links(part, body, routes)
+
+
+def _insert_for_links(part: WebhookDelivery, body: bytes, routes: Sequence[Route]) -> None:
+    for route in routes:
+        copy = WebhookDelivery(
+            organization_schema=route.organization_schema,
+            link_id=route.link_id,
+            provider=part.provider,
+            account_key=part.account_key,
+            part_of=part.part_of,
+            part_digest=part.part_digest,
+            headers=part.headers,
+            body_bytes=len(body),
+            received_at=part.received_at,
+        )
+        copy.sealed_body = inbox.seal_body(
+            body, organization_schema=route.organization_schema, delivery_id=copy.id
+        )
+        copy.save(force_insert=True)
+
+
+def _move_to_links(delivery: WebhookDelivery, routes: Sequence[Route]) -> None:
+    body = inbox.open_body(bytes(delivery.sealed_body or b""), organization_schema=None, delivery_id=delivery.id)
+    _insert_for_links(delivery, body, routes)
+    WebhookDelivery.objects.filter(pk=delivery.pk).update(
+        status=DeliveryStatus.PROCESSED, sealed_body=None, processed_at=clock.now()
+    )
+
+
+def _quarantine(delivery: WebhookDelivery, account_key: str) -> None:
+    _own(delivery).update(
+        status=DeliveryStatus.QUARANTINED,
+        account_key=account_key[:200],
+        leased_until=None,
+        expires_at=clock.now() + QUARANTINE,
+        error_class="AccountNotConnected",
+        error_text=f"The account {account_key} is not connected here. Connect it within 24 hours, or check the URL.",
+    )
+
+
+def _failed(delivery: WebhookDelivery, *, error_class: str, text: str, is_final: bool) -> None:
+    if is_final or delivery.attempts >= MAX_ATTEMPTS:
+        _bury(delivery, error_class=error_class, text=text)
+        return
+    wait_s = RETRY_S[min(delivery.attempts, len(RETRY_S)) - 1]
+    _own(delivery).update(
+        status=DeliveryStatus.FAILED,
+        next_attempt_at=clock.now() + timedelta(seconds=wait_s),
+        leased_until=None,
+        error_class=error_class[:40],
+        error_text=text[:2000],
+    )
+
+
+def _bury(delivery: WebhookDelivery, *, error_class: str, text: str) -> None:
+    _own(delivery).update(
+        status=DeliveryStatus.DEAD, leased_until=None, error_class=error_class[:40], error_text=text[:2000]
+    )
+    log.warning("delivery.dead", delivery=str(delivery.id), error_class=error_class)
+
+
+def _own(delivery: WebhookDelivery) -> QuerySet[WebhookDelivery]:
+    return WebhookDelivery.objects.filter(
+        pk=delivery.pk, lease_id=delivery.lease_id, status=DeliveryStatus.PROCESSING
+    )
+
+
+def _receiving(key: str) -> type[ReceivesWebhooks]:
+    provider = registry.provider(key)
+    if not issubclass(provider, ReceivesWebhooks):
+        raise _unsplittable(key)
+    return provider
+
+
+def _unsplittable(key: str) -> ProviderError:
+    return ProviderError(f"{key} does not take webhooks like this one")
+
+
+def _open(delivery: WebhookDelivery) -> bytes:
+    return inbox.open_body(
+        bytes(delivery.sealed_body or b""),
+        organization_schema=delivery.organization_schema,
+        delivery_id=delivery.id,
+    )
+
+
+def _request_of(delivery: WebhookDelivery) -> InboundRequest:
+    return _request(delivery, _open(delivery))
+
+
+def _request(delivery: WebhookDelivery, body: bytes) -> InboundRequest:
+    return InboundRequest(
+        method="POST", headers=delivery.headers, query={}, body=body, received_at=delivery.received_at
+    )

@@ -1,0 +1,163 @@
+"""Testing a connection on demand and by the clock; both write the same check row and move the same health."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from audit.services import Actor, record
+from core import clock
+from dispatch import outbox
+from dispatch.models import Link, LinkHealth, LinkStatus
+from integrations.contract import (
+    AuthenticationFailed,
+    CheckResult,
+    Misconfigured,
+    ProviderError,
+    RegistersWebhook,
+    Verdict,
+)
+from integrations.models import Integration
+from integrations.services import issues, links
+from integrations.services.connect import REGISTER
+from integrations.services.credentials import Purpose, audit_target
+from integrations.services.outbox import release_parked
+from integrations.services.providers import provider_for
+from meter.models import HealthCheck
+from tenants.context import in_organization, require_organization
+
+ACCOUNT_CHANGED = "account_changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestResult:
+    """The answer of a test, good or bad."""
+
+    success: bool
+    checked_at: datetime
+    duration_ms: float
+    verdicts: tuple[Verdict, ...] = ()
+    error: ProviderError | None = None
+
+
+def test_connection(integration: Integration, *, actor: Actor | None = None) -> TestResult:
+    """
+    Check live and write down what came out; a failure is an answer, not an exception.
+
+    :param actor: who asked; None is the clock, which leaves no audit entry
+    """
+    started = clock.now()
+    check, error = _ask(integration)
+    finished = clock.now()
+    result = TestResult(
+        success=error is None,
+        checked_at=finished,
+        duration_ms=round((finished - started).total_seconds() * 1000, 1),
+        verdicts=check.verdicts if check else (),
+        error=error,
+    )
+    with transaction.atomic():
+        fresh = Integration.objects.select_for_update().get(pk=integration.pk)
+        _write_down(fresh, check, result)
+        if actor is not None:
+            record(
+                action="integration.tested",
+                actor=actor,
+                target=audit_target(fresh),
+                details={"success": result.success, "error": error.name if error else ""},
+            )
+    integration.refresh_from_db()
+    return result
+
+
+def check_due_links(*, limit: int = 100) -> int:
+    """Check the links whose time has come, one after the other; return how many."""
+    due = Link.objects.filter(status=LinkStatus.ACTIVE, next_check_at__lte=clock.now()).order_by("next_check_at")
+    with transaction.atomic():
+        claimed = list(due.select_for_update(skip_locked=True)[:limit])
+        # Moved on before the call, so that a check that kills its worker is not tried at once again.
+        Link.objects.filter(pk__in=[link.pk for link in claimed]).update(next_check_at=None)
+    for link in claimed:
+        with in_organization(link.organization_schema):
+            integration = Integration.objects.filter(pk=link.pk).first()
+            if integration is not None:
+                test_connection(integration)
+    return len(claimed)
+
+
+def _ask(integration: Integration) -> tuple[CheckResult | None, ProviderError | None]:
+    try:
+        check = provider_for(integration, Purpose.CHECK).check()
+    except ProviderError as error:
+        return None, error
+    if integration.account_external_id and check.account.external_id != integration.account_external_id:
+        return None, Misconfigured(
+            "the credential answers for another account",
+            reason=ACCOUNT_CHANGED,
+            next_action="Reconnect with a credential of the account that was connected here.",
+        )
+    return check, None
+
+
+def _write_down(integration: Integration, check: CheckResult | None, result: TestResult) -> None:
+    integration.last_tested_at = result.checked_at
+    if check is not None:
+        _write_success(integration, check)
+    elif result.error is not None:
+        _write_failure(integration, result.error)
+    integration.save()
+    links.mirror(integration)
+    HealthCheck.objects.create(
+        organization_schema=require_organization(),
+        link_id=integration.id,
+        provider=integration.provider,
+        at=result.checked_at,
+        is_ok=result.success,
+        duration_ms=result.duration_ms,
+        error_class=result.error.name if result.error else "",
+        detail=result.error.message if result.error else integration.health_cause,
+        verdicts=[{"capability": v.capability, "ok": v.ok, "detail": v.detail} for v in result.verdicts],
+    )
+
+
+def _write_success(integration: Integration, check: CheckResult) -> None:
+    was_broken = integration.status == LinkStatus.NEEDS_REAUTH
+    if was_broken:
+        integration.mark_connected()
+    integration.facts = {**integration.facts, **check.facts}
+    integration.capabilities = [verdict.capability for verdict in check.verdicts if verdict.ok]
+    if check.degraded:
+        integration.mark_health(
+            LinkHealth.DEGRADED, cause=check.degraded, who="user", next_action="See the verdicts of the test."
+        )
+    else:
+        integration.mark_health(LinkHealth.HEALTHY)
+    issues.resolve_issues(integration, causes=_CHECK_CAUSES)
+    release_parked(integration)
+    if was_broken:
+        outbox.publish("integration.recovered", str(integration.id))
+    if issubclass(integration.provider_class, RegistersWebhook) and not integration.webhook_registered:
+        outbox.add(REGISTER, link_id=integration.id, object_id=str(integration.id), object_key="webhook")
+
+
+def _write_failure(integration: Integration, error: ProviderError) -> None:
+    cause = f"{error.message} {error.vendor_detail}".strip()
+    if isinstance(error, AuthenticationFailed):
+        integration.mark_needs_reauth(cause=cause, next_action=error.next_action)
+        outbox.publish("integration.needs_reauth", str(integration.id))
+    else:
+        integration.mark_health(
+            LinkHealth.FAILING, cause=cause, who=str(error.who), next_action=error.next_action
+        )
+    if error.who != "nobody":
+        integration.save()
+        issues.open_issue_for(integration, error)
+
+
+_CHECK_CAUSES = [
+    "authentication_error", "permission_error", "quota_exhausted", "not_found", "invalid_request", "Misconfigured",
+    "UnexpectedResponse",
+]  # fmt: skip
+"""Causes that a good check disproves."""

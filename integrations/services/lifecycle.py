@@ -1,0 +1,104 @@
+"""Switching an integration off and on, and ending it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from django.db import transaction
+
+from audit.services import Actor, record
+from core.errors import Conflict
+from dispatch import outbox
+from dispatch.models import LinkStatus, OutboxEntry, OutboxStatus
+from integrations.contract import ProviderError, RegistersWebhook
+from integrations.models import Integration
+from integrations.services import credentials, issues, links
+from integrations.services.credentials import Purpose, audit_target
+from integrations.services.outbox import release_parked
+from integrations.services.providers import provider_for
+
+log = structlog.get_logger(__name__)
+
+
+def disable(integration: Integration, *, actor: Actor) -> Integration:
+    """Stop using the integration; webhooks are still received, outgoing work is parked."""
+    _refuse_ended(integration)
+    return _change(integration, "integration.disabled", actor, Integration.mark_disabled)
+
+
+def enable(integration: Integration, *, actor: Actor) -> Integration:
+    """Use a disabled integration again; parked work goes on."""
+    if integration.status != LinkStatus.DISABLED:
+        raise Conflict("Only a disabled integration can be enabled.", code="not_disabled")
+    enabled = _change(integration, "integration.enabled", actor, Integration.mark_connected)
+    release_parked(enabled)
+    return enabled
+
+
+def disconnect(integration: Integration, *, actor: Actor) -> Integration:
+    """
+    End the integration: the vendor's webhook is removed, the credential destroyed, the history kept.
+
+    A vendor that cannot be reached does not keep a customer connected: we stop listening whatever it says.
+    """
+    _refuse_ended(integration)
+    _unregister(integration)
+    with transaction.atomic():
+        fresh = Integration.objects.select_for_update().get(pk=integration.pk)
+        destroyed = credentials.destroy_all(fresh)
+        links.drop_routes(fresh)
+        OutboxEntry.objects.filter(
+            link_id=fresh.id, status__in=[OutboxStatus.WAITING, OutboxStatus.PARKED]
+        ).update(status=OutboxStatus.CANCELED)
+        fresh.mark_disconnected()
+        fresh.save()
+        links.mirror(fresh)
+        issues.resolve_issues(fresh)
+        record(
+            action="integration.disconnected",
+            actor=actor,
+            target=audit_target(fresh),
+            details={"credentials_destroyed": destroyed},
+        )
+        outbox.publish("integration.disconnected", str(fresh.id))
+    integration.refresh_from_db()
+    return integration
+
+
+def rename(integration: Integration, *, name: str, actor: Actor) -> Integration:
+    """Give the integration another name."""
+    with transaction.atomic():
+        integration.name = name
+        integration.save(update_fields=["name", "updated_at"])
+        links.mirror(integration)
+        record(action="integration.renamed", actor=actor, target=audit_target(integration))
+    return integration
+
+
+def _unregister(integration: Integration) -> None:
+    if not issubclass(integration.provider_class, RegistersWebhook) or integration.current_credential is None:
+        return
+    try:
+        provider = provider_for(integration, Purpose.CALL)
+        if isinstance(provider, RegistersWebhook):
+            provider.unregister_webhook()
+    except ProviderError as error:
+        log.warning("webhook.not_removed", integration=str(integration.id), error=error.name)
+
+
+def _change(integration: Integration, action: str, actor: Actor, mark: Callable[[Integration], None]) -> Integration:
+    with transaction.atomic():
+        fresh = Integration.objects.select_for_update().get(pk=integration.pk)
+        mark(fresh)
+        fresh.save()
+        links.mirror(fresh)
+        record(action=action, actor=actor, target=audit_target(fresh))
+        outbox.publish(action, str(fresh.id))
+    integration.refresh_from_db()
+    return fresh
+
+
+def _refuse_ended(integration: Integration) -> None:
+    if integration.status == LinkStatus.DISCONNECTED:
+        raise Conflict("This integration is disconnected; connect the account anew.", code="disconnected")

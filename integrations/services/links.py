@@ -1,0 +1,171 @@
+"""The public mirror of an integration: its Link, its Routes and the accounts it claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from core import clock
+from core.errors import Conflict
+from core.ids import new_id, new_token
+from core.secret import Secrets
+from dispatch import inbox
+from dispatch.models import AccountClaim, DeliveryStatus, Link, LinkStatus, Route, WebhookDelivery
+from integrations.contract import AccountKey, Provider, ReceivesWebhooks
+from integrations.models import Integration
+from dispatch.waker import wake
+from tenants.context import require_organization
+from tenants.models import Organization
+from vault.services import token_digest
+
+
+class AccountTaken(Conflict):
+    """The account belongs to another integration; whose, nobody is told."""
+
+    code = "account_already_connected"
+
+
+def mirror(integration: Integration) -> Link:
+    """Copy what routing, sweeps and platform lists need; in the transaction that changed the integration."""
+    schema = require_organization()
+    organization = Organization.objects.get(schema_name=schema)
+    link, _created = Link.objects.update_or_create(
+        id=integration.id,
+        defaults={
+            "organization_schema": schema,
+            "organization_label": organization.name,
+            "provider": integration.provider,
+            "category": integration.category,
+            "label": integration.name,
+            "environment": integration.environment,
+            "status": integration.status,
+            "health": integration.health,
+            "cause": integration.health_cause,
+            "since": integration.health_since,
+            "who": integration.health_who,
+            "open_issues": integration.issues.filter(resolved_at=None).count(),
+            "next_check_at": _next_check(integration),
+        },
+    )
+    return link
+
+
+def make_webhook_route(integration: Integration, secrets: Secrets) -> str:
+    """Give an integration its own webhook URL, if its provider has webhooks; return the URL or nothing."""
+    provider = integration.provider_class
+    if not issubclass(provider, ReceivesWebhooks):
+        return ""
+    token = new_token()
+    route = Route(
+        id=new_id(),
+        organization_schema=require_organization(),
+        link_id=integration.id,
+        provider=integration.provider,
+        token_digest=token_digest(token),
+    )
+    _seal_into(route, provider, secrets)
+    route.save()
+    return f"{settings.PUBLIC_URL}/webhooks/{integration.provider}/{token}/"
+
+
+def update_route_secrets(integration: Integration, secrets: Secrets) -> None:
+    """Seal new verification secrets into the integration's webhook route."""
+    for route in Route.objects.filter(link_id=integration.id).exclude(token_digest=None):
+        _seal_into(route, integration.provider_class, secrets)
+        route.save(update_fields=["sealed_secrets", "secrets_version"])
+
+
+def claim_accounts(integration: Integration, keys: Iterable[AccountKey]) -> None:
+    """
+    Let webhooks that name these accounts reach the integration. The keys were proved by a live check.
+
+    :raises AccountTaken: one of them belongs to another integration, here or anywhere on the platform
+    """
+    schema = require_organization()
+    wanted = list(keys)
+    for key in wanted:
+        AccountClaim.objects.bulk_create(
+            [AccountClaim(organization_schema=schema, provider=integration.provider, account_key=key.value)],
+            ignore_conflicts=True,
+        )
+        # Row-level security hides a foreign claim: what is not visible here is another organization's.
+        if not AccountClaim.objects.filter(provider=integration.provider, account_key=key.value).exists():
+            raise _taken()
+    _routes_of(integration).exclude(account_key__in=[key.value for key in wanted]).delete()
+    for key in wanted:
+        _route_account(integration, key, schema)
+    _release_quarantine(integration, [key.value for key in wanted])
+
+
+def drop_routes(integration: Integration) -> None:
+    """Close the webhook URL and give the accounts free."""
+    values = list(_routes_of(integration).values_list("account_key", flat=True))
+    Route.objects.filter(link_id=integration.id).delete()
+    still_used = Route.objects.filter(provider=integration.provider, account_key__in=values)
+    free = set(values) - set(still_used.values_list("account_key", flat=True))
+    AccountClaim.objects.filter(provider=integration.provider, account_key__in=free).delete()
+
+
+def account_values(integration_id: object) -> frozenset[str]:
+    """Return the account keys whose events may reach a link."""
+    routes = Route.objects.filter(link_id=integration_id, token_digest=None)
+    return frozenset(routes.values_list("account_key", flat=True))
+
+
+def _routes_of(integration: Integration) -> QuerySet[Route]:
+    return Route.objects.filter(link_id=integration.id, token_digest=None)
+
+
+def _route_account(integration: Integration, key: AccountKey, schema: str) -> None:
+    try:
+        with transaction.atomic():
+            Route.objects.get_or_create(
+                link_id=integration.id,
+                provider=integration.provider,
+                account_key=key.value,
+                token_digest=None,
+                defaults={"organization_schema": schema, "is_shared": key.shared},
+            )
+    except IntegrityError as error:
+        raise _taken() from error
+
+
+def _taken() -> AccountTaken:
+    return AccountTaken(
+        "This account is connected already. Disconnect it where it is connected, then connect it here.",
+    )
+
+
+def _release_quarantine(integration: Integration, values: list[str]) -> None:
+    """Let the worker look anew at what arrived before these accounts were connected."""
+    WebhookDelivery.objects.filter(
+        link_id=integration.id, status=DeliveryStatus.QUARANTINED, account_key__in=values
+    ).update(status=DeliveryStatus.RECEIVED, next_attempt_at=clock.now())
+    transaction.on_commit(lambda: wake("inbound"))
+
+
+def _seal_into(route: Route, provider: type[Provider], secrets: Secrets) -> None:
+    values = verification_values(provider, secrets)
+    route.secrets_version += 1
+    route.sealed_secrets = inbox.seal_route_secrets(
+        values, organization_schema=route.organization_schema, route_id=route.id, version=route.secrets_version
+    )
+
+
+def verification_values(provider: type[Provider], secrets: Secrets) -> Mapping[str, str]:
+    """Pick from a credential what verifying webhooks needs: the signing secret and the challenge token."""
+    webhook = provider.spec.webhook
+    names = [name for name in (webhook.secret_field, webhook.challenge_field) if name] if webhook else []
+    return {name: secrets[name].reveal() for name in names if name in secrets}
+
+
+def _next_check(integration: Integration) -> datetime | None:
+    if integration.status not in {LinkStatus.ACTIVE, LinkStatus.NEEDS_REAUTH}:
+        return None
+    period = integration.provider_class.spec.health.period_s
+    jitter = 0.9 + (integration.id.int % 1000) / 5000  # ±10 %, fixed per integration, so that checks spread
+    return clock.now() + timedelta(seconds=period * jitter)

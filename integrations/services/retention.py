@@ -1,0 +1,38 @@
+"""Letting go: inbox keys after eight days, bodies after thirty, quarantine after a day (RELIABILITY sections 1 and 7)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from accounts.models import StoredAnswer
+from core import clock
+from dispatch.models import DeliveryStatus, InboxKey, RefusedRequest, WebhookDelivery
+from meter.partitions import drop_old_partitions, make_partitions
+
+KEEP_INBOX_KEYS = timedelta(days=8)
+KEEP_BODIES = timedelta(days=30)
+KEEP_DEAD = timedelta(days=90)
+KEEP_REFUSED = timedelta(days=30)
+KEEP_ANSWERS = timedelta(hours=24)
+
+
+def sweep() -> dict[str, int]:
+    """Delete what is past its time, over all organizations; runs in public. Returns what went, by name."""
+    now = clock.now()
+    make_partitions()
+    bodies = WebhookDelivery.objects.filter(sealed_body__isnull=False)
+    gone = {
+        "inbox_keys": InboxKey.objects.filter(received_at__lt=now - KEEP_INBOX_KEYS).delete()[0],
+        "answers": StoredAnswer.objects.filter(created_at__lt=now - KEEP_ANSWERS).delete()[0],
+        "refused": RefusedRequest.objects.filter(received_at__lt=now - KEEP_REFUSED).delete()[0],
+        "quarantined": WebhookDelivery.objects.filter(
+            status=DeliveryStatus.QUARANTINED, expires_at__lt=now
+        ).update(status=DeliveryStatus.IGNORED, sealed_body=None),
+        "bodies": bodies.filter(
+            status__in=[DeliveryStatus.PROCESSED, DeliveryStatus.IGNORED], received_at__lt=now - KEEP_BODIES
+        ).update(sealed_body=None),
+        "dead_letters": bodies.filter(status=DeliveryStatus.DEAD, received_at__lt=now - KEEP_DEAD).update(
+            sealed_body=None
+        ),
+    }
+    return {**gone, "partitions": len(drop_old_partitions())}

@@ -1,0 +1,80 @@
+"""Registering our webhook URL at the vendor, as outbox work: a failure opens an issue and leaves sending usable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from audit.services import Actor, record
+from core import clock
+from dispatch.models import OutboxEntry
+from integrations.contract import ProviderError, RegisteredWebhook, RegistersWebhook, WebhookState
+from integrations.models import Integration
+from integrations.services import credentials, issues, links
+from integrations.services.credentials import Purpose, audit_target
+from integrations.services.providers import provider_for
+
+CAUSE = "webhook_not_registered"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What the vendor answered to a registration, and what it says on inspection."""
+
+    registered: RegisteredWebhook
+    state: WebhookState
+
+
+class RegisterWebhook:
+    """Register, then inspect; new secrets are sealed where they verify."""
+
+    def call(self, entry: OutboxEntry, integration: Integration | None) -> Registration | None:
+        """Register at the vendor; safe to repeat."""
+        if integration is None:
+            return None
+        provider = provider_for(integration, Purpose.CALL)
+        if not isinstance(provider, RegistersWebhook):
+            return None
+        registered = provider.register_webhook(integration.webhook_url)
+        return Registration(registered, provider.inspect_webhook())
+
+    def settle(self, entry: OutboxEntry, integration: Integration | None, result: Registration | None) -> None:
+        """Note the registration, or open an issue when the vendor posts elsewhere all the same."""
+        if integration is None or result is None:
+            return
+        if result.registered.secrets:
+            _keep_new_secrets(integration, result.registered)
+        if not result.state.registered:
+            self._complain(integration, result.state.detail or "The provider does not post to our URL.")
+            return
+        integration.webhook_registered = True
+        integration.webhook_verified_at = clock.now()
+        integration.save(update_fields=["webhook_registered", "webhook_verified_at"])
+        record(action="webhook.registered", actor=Actor.system("outbox"), target=audit_target(integration))
+        issues.resolve_issues(integration, causes=[CAUSE])
+
+    def give_up(self, entry: OutboxEntry, integration: Integration | None, error: ProviderError) -> None:
+        """Open an issue with the remedy; sending works without the webhook."""
+        if integration is not None:
+            self._complain(integration, f"{error.message} {error.vendor_detail}".strip())
+
+    def _complain(self, integration: Integration, text: str) -> None:
+        integration.webhook_registered = False
+        integration.save(update_fields=["webhook_registered"])
+        issues.open_issue(
+            integration,
+            cause=CAUSE,
+            text=f"The webhook could not be registered: {text}",
+            who="user",
+            next_action="Check that the webhook URL can be reached from the internet, then test the connection again.",
+        )
+
+
+def _keep_new_secrets(integration: Integration, registered: RegisteredWebhook) -> None:
+    opened = credentials.open_for(integration, Purpose.CALL)
+    values = {name: secret.reveal() for name, secret in opened.items()}
+    values.update({name: secret.reveal() for name, secret in registered.secrets.items()})
+    credentials.store(integration, values)
+    links.update_route_secrets(integration, credentials.open_for(integration, Purpose.VERIFY))
+
+
+REGISTER_WEBHOOK = RegisterWebhook()

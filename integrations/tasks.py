@@ -1,0 +1,88 @@
+"""Tasks of the framework: workers of the two tables, and the sweeps that find what a lost wake-up left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from celery import shared_task
+from django.db import connection, transaction
+
+from audit.services import link_entries
+from dispatch.models import WebhookDelivery
+from dispatch.waker import wake, woken
+from integrations.services import deliveries, health, outbox, retention
+from tenants.tasks import PublicTask
+
+log = structlog.get_logger(__name__)
+
+LOCKS = {"deliveries": 7_405_101, "outbox": 7_405_102, "health": 7_405_103, "retention": 7_405_104}
+"""Advisory locks of the sweeps: held for one transaction, lost with its connection, so nothing can hang on one."""
+
+ROUNDS = 20
+"""Claims one task works off before it makes room for others: 2,000 rows at most, well inside the time limit."""
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.work_deliveries", queue="inbound")
+def work_deliveries(**kwargs: object) -> None:
+    """Work off received webhooks until none is due."""
+    woken("inbound")
+    _until_empty(deliveries.work_deliveries, queue="inbound")
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.work_outbox", queue="outbound")
+def work_outbox(**kwargs: object) -> None:
+    """Work off the outbox until nothing is due."""
+    woken("outbound")
+    _until_empty(outbox.work_outbox, queue="outbound")
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_deliveries", queue="health")
+def sweep_deliveries(**kwargs: object) -> None:
+    """Wake a worker for deliveries, and hand over what left quarantine."""
+    if _alone("deliveries"):
+        for provider in WebhookDelivery.objects.filter(status="quarantined", organization_schema=None).values_list(
+            "provider", flat=True
+        ).distinct():
+            deliveries.release_quarantine(provider=provider)
+        wake("inbound")
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_outbox", queue="health")
+def sweep_outbox(**kwargs: object) -> None:
+    """Wake a worker for the outbox."""
+    if _alone("outbox"):
+        wake("outbound")
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_health", queue="health")
+def sweep_health(**kwargs: object) -> None:
+    """Check the links that are due."""
+    health.check_due_links()
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_audit_chain", queue="health")
+def sweep_audit_chain(**kwargs: object) -> None:
+    """Link committed audit entries into their chains."""
+    link_entries()
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_retention", queue="bulk")
+def sweep_retention(**kwargs: object) -> None:
+    """Make tomorrow's partitions and let go what is past its time."""
+    if _alone("retention"):
+        retention.sweep()
+
+
+def _until_empty(work: Callable[[], int], *, queue: str) -> None:
+    for _round in range(ROUNDS):
+        if work() == 0:
+            return
+    wake(queue)
+
+
+def _alone(name: str) -> bool:
+    """Take a sweep's lock for an instant: of two beats that tick together, one does the work."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCKS[name]])
+        return bool(cursor.fetchone()[0])
