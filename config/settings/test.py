@@ -1,0 +1,29 @@
+"""Settings of the test suite: its own embedded servers, one database per worker, mail in memory."""
+
+import os
+
+os.environ["DATA_DIR"] = os.environ.get("TEST_DATA_DIR", ".data-test")
+os.environ["ENVIRONMENT"] = "development"
+for _name in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "CACHE_URL", "SANDBOX"):
+    os.environ.pop(_name, None)
+
+from config.settings.base import *  # noqa: E402, F403
+from config.settings.base import CACHES, DATABASES  # noqa: E402
+
+TEST_DATABASE = f"test_{os.getppid()}_{os.environ.get('PYTEST_XDIST_WORKER', os.getpid())}"
+for _settings in DATABASES.values():
+    _settings["NAME"] = TEST_DATABASE
+# A test's transaction is seen by itself alone, so receiving shares its connection; tests of real processes do not.
+DATABASES["default"] = {
+    **DATABASES["default"],
+    "OPTIONS": {key: value for key, value in DATABASES["default"]["OPTIONS"].items() if key != "pool"},
+}
+INGRESS_DATABASE = "default"
+
+CACHES["default"]["KEY_PREFIX"] = TEST_DATABASE
+CELERY_BROKER_URL = "memory://"
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+PUBLIC_URL = "https://registry.example"
+ALLOWED_HOSTS = ["registry.example", "testserver", "127.0.0.1", "localhost"]
+AXES_ENABLED = False
