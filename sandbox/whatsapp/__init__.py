@@ -1,0 +1,1 @@
+"""The parts of the WhatsApp stand-in; `sandbox/vendors/whatsapp.py` puts them together."""
