@@ -4,6 +4,7 @@ What a provider is: pure Python, no Django, no database.
 A provider module imports from here and from `core` only, plus its own vendor's SDK inside a function.
 """
 
+from integrations.contract.bodies import read_json_object
 from integrations.contract.capabilities import (
     AnswersChallenge,
     ConnectsByOAuth,
@@ -127,4 +128,5 @@ __all__ = [
     "Verdict",
     "WebhookSpec",
     "WebhookState",
+    "read_json_object",
 ]

@@ -36,7 +36,7 @@ class Priority(IntEnum):
 class FieldKind(StrEnum):
     """How a field is entered, checked and stored."""
 
-    SECRET = "secret"
+    SECRET = "secret"  # noqa: S105  a kind of field
     TEXT = "text"
     URL = "url"
     CHOICE = "choice"
