@@ -1,20 +1,16 @@
-"""Read what Meta posts: guarded JSON, storable texts, and one pass over entries and changes."""
+"""Read what Meta posts: one pass over entries and changes, parts by account key, keys by digest."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
 
-from integrations.contract import InboundRequest, UnexpectedResponse
-
-MAX_DEPTH = 64
-"""Meta's deepest documented body has 12 levels; deeper ones end parsers and databases by recursion."""
+from integrations.contract import InboundRequest, UnexpectedResponse, read_json_object
 
 LONGEST_KEY = 200
 """Keys are indexed; a longer one, which no documented id makes, is replaced by its digest."""
@@ -25,7 +21,6 @@ MILLISECONDS_FROM = 100_000_000_000
 PART_OF = "part_of"
 """In a part of a split body: the digest of the whole, so that keys made from the body stay the same."""
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _WHITESPACE_FREE = (",", ":")
 
 AccountKeyOf = Callable[[str, Mapping[str, Any], Mapping[str, Any]], str]
@@ -47,21 +42,6 @@ class Change:
     def digest(self, part: Any = None) -> str:
         """Make a key for a fact without an id: over entry, time, field and the value or a part of it."""
         return digest([self.entry_id, self.time, self.field, self.value if part is None else part])
-
-
-def read_body(body: bytes) -> dict[str, Any]:
-    """
-    Parse a body into a tree that PostgreSQL's jsonb can store: no NUL, no lone surrogate, finite numbers.
-
-    :raises UnexpectedResponse: not JSON, not an object, not finite, or nested deeper than MAX_DEPTH
-    """
-    try:
-        tree = json.loads(body, parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError):
-        raise UnexpectedResponse("the webhook's body is not JSON that can be stored") from None
-    if not isinstance(tree, dict):
-        raise UnexpectedResponse("the webhook's body is JSON, but no object")
-    return {_clean(name): _storable(item, depth=1) for name, item in tree.items()}
 
 
 def walk(tree: Mapping[str, Any], *, body: bytes, account_key: AccountKeyOf) -> Iterator[Change]:
@@ -86,7 +66,7 @@ def split_body(request: InboundRequest, *, account_key: AccountKeyOf) -> dict[st
 
     The signature headers stay although they no longer fit: a part is never verified again.
     """
-    tree = read_body(request.body)
+    tree = read_json_object(request.body)
     whole = hashlib.sha256(request.body).hexdigest()
     if "entry" not in tree:
         return {"": request}
@@ -190,32 +170,5 @@ def _cut(entry: Mapping[str, Any], *, name: str, account_key: AccountKeyOf) -> d
     return parts
 
 
-def _storable(value: Any, *, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise UnexpectedResponse(f"the webhook's body is nested deeper than {MAX_DEPTH} levels")
-    if isinstance(value, str):
-        return _clean(value)
-    if isinstance(value, dict):
-        return {_clean(name): _storable(item, depth=depth + 1) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_storable(item, depth=depth + 1) for item in value]
-    return value
-
-
-def _clean(value: str) -> str:
-    return _UNSTORABLE.sub("\ufffd", value)
-
-
 def _dump(value: Any, *, sort_keys: bool = False) -> bytes:
     return json.dumps(value, separators=_WHITESPACE_FREE, sort_keys=sort_keys, allow_nan=False).encode("ascii")
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError("out of range")
-    return number

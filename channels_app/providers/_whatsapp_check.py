@@ -12,7 +12,7 @@ from channels_app.contract import AccountReport
 from channels_app.providers._meta import version_warning
 from channels_app.providers._meta_json import items, moment, obj, text
 from channels_app.providers._whatsapp_api import PAGE, CloudApi, read_object
-from channels_app.providers._whatsapp_webhook import find_subscription, subscribe
+from channels_app.providers._whatsapp_webhook import find_subscription, subscribe_as_before
 from core import clock
 from integrations.contract import (
     Account,
@@ -188,18 +188,31 @@ def _phone_number(api: CloudApi) -> Mapping[str, Any]:
 
 def _prove_account(api: CloudApi, token: TokenFacts) -> None:
     """
-    Insist that the token controls the account and that the number is the account's.
+    Insist that the number is the account's and that the token controls the account.
 
-    Being able to read an account proves nothing: the token's own grants must name it, or a write must pass.
+    Being able to read an account proves nothing: the token's own grants must name it, or a write must pass. The
+    write comes last, so that a form that is wrong in another way changes nothing at Meta.
     """
-    if api.waba_id not in token.accounts:
-        try:
-            subscribe(api)
-        except REFUSALS as error:
-            raise _unproved(error) from None
-    numbers = api.pages(
-        f"/{api.waba_id}/phone_numbers", operation="list_phone_numbers", params={"fields": "id", **PAGE}
-    )
+    _find_number(api)
+    if api.waba_id in token.accounts:
+        return
+    try:
+        subscribe_as_before(api)
+    except REFUSALS as error:
+        raise PermissionMissing(
+            "neither the token's grants nor a subscribed_apps write prove the account",
+            field="waba_id",
+            reason="account_not_proved",
+            next_action="Assign the WhatsApp Business Account with full control to the system user of this token.",
+            vendor_code=error.vendor_code,
+            vendor_detail=error.vendor_detail,
+            trace_id=error.trace_id,
+        ) from None
+
+
+def _find_number(api: CloudApi) -> None:
+    path = f"/{api.waba_id}/phone_numbers"
+    numbers = api.pages(path, operation="list_phone_numbers", params={"fields": "id", **PAGE})
     with _blaming(NotFound="waba_id"):
         if any(text(number.get("id")) == api.phone_number_id for number in numbers):
             return
@@ -208,18 +221,6 @@ def _prove_account(api: CloudApi, token: TokenFacts) -> None:
         field="phone_number_id",
         reason="number_not_in_account",
         next_action="Give a phone number id and the id of the WhatsApp Business Account that owns this number.",
-    )
-
-
-def _unproved(error: ProviderError) -> PermissionMissing:
-    return PermissionMissing(
-        "neither the token's grants nor a subscribed_apps write prove the account",
-        field="waba_id",
-        reason="account_not_proved",
-        next_action="Assign the WhatsApp Business Account with full control to the system user of this token.",
-        vendor_code=error.vendor_code,
-        vendor_detail=error.vendor_detail,
-        trace_id=error.trace_id,
     )
 
 

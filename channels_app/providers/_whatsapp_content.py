@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from channels_app.contract import MediaData
-from channels_app.providers._meta_json import items, obj, read_body, text
-from integrations.contract import UnexpectedResponse
+from channels_app.providers._meta_json import items, obj, text
+from integrations.contract import UnexpectedResponse, read_json_object
 
 Content = tuple[str, dict[str, Any]]
 """(text for lists, content)"""
@@ -91,7 +91,7 @@ def _interactive(message: Mapping[str, Any]) -> Content:
 def _flow_answer(value: Any) -> Any:
     """A flow's answer is JSON inside a text; what is no storable object stays the text it is."""
     try:
-        return read_body(text(value).encode())
+        return read_json_object(text(value).encode())
     except UnexpectedResponse:
         return text(value) or None
 

@@ -8,7 +8,7 @@ from typing import Any
 from channels_app.providers._meta_json import obj, text
 from channels_app.providers._whatsapp_api import PAGE, CloudApi
 from channels_app.providers._whatsapp_messages import too_long
-from integrations.contract import Misconfigured, RegisteredWebhook, UnexpectedResponse, WebhookState
+from integrations.contract import Misconfigured, RegisteredWebhook, RequestRejected, UnexpectedResponse, WebhookState
 
 URL_LENGTH = 200
 
@@ -62,22 +62,40 @@ def inspect(api: CloudApi) -> WebhookState:
     return WebhookState(registered=True, url=url)
 
 
-def subscribe(api: CloudApi, *, url: str = "") -> None:
+def subscribe(api: CloudApi, *, url: str) -> None:
     """
-    Subscribe the app to the account, which only a token that controls the account may do.
+    Subscribe the app to the account and make `url` the account's override.
 
-    An empty body would remove the override, so a URL of ours that is known is written again.
-
-    :raises Misconfigured: a URL is to be set and there is no verify_token
+    :raises Misconfigured: there is no verify_token
     :raises UnexpectedResponse: Meta did not say that it did
     """
     token = api.secret("verify_token")
-    if url and token is None:
+    if token is None:
         raise Misconfigured(
             "no verify_token to register with", field="verify_token", next_action="Give a verify_token."
         )
-    place = url or api.integration.webhook_url
-    _subscribe(api, {"override_callback_uri": place, "verify_token": token.reveal()} if place and token else {})
+    _subscribe(api, {"override_callback_uri": url, "verify_token": token.reveal()})
+
+
+def subscribe_as_before(api: CloudApi) -> None:
+    """
+    Subscribe the app to the account, which only a token that controls the account may do, and change nothing else.
+
+    An empty body removes the override, so one that is there is written again. It answers to another verify token
+    where it is not ours; before the first connection it is given up, as the registration replaces it anyway.
+
+    :raises ProviderError: Meta refuses
+    """
+    current = text((find_subscription(api) or {}).get("override_callback_uri"))
+    if current and api.secret("verify_token"):
+        try:
+            subscribe(api, url=current)
+        except RequestRejected:
+            if api.integration.id:
+                raise
+        else:
+            return
+    _subscribe(api, {})
 
 
 def find_subscription(api: CloudApi) -> Mapping[str, Any] | None:

@@ -24,7 +24,7 @@ from channels_app.contract import (
     TemplateInfo,
 )
 from channels_app.providers import _meta, _whatsapp_check, _whatsapp_messages, _whatsapp_webhook
-from channels_app.providers._meta_json import items, obj, read_body, split_body, text
+from channels_app.providers._meta_json import items, obj, split_body, text
 from channels_app.providers._whatsapp_api import PAGE, CloudApi, segment
 from channels_app.providers._whatsapp_events import account_key, read_events
 from channels_app.providers._whatsapp_media import DOCUMENT_BYTES, check_upload, verified
@@ -48,6 +48,7 @@ from integrations.contract import (
     UnexpectedResponse,
     VendorError,
     WebhookState,
+    read_json_object,
 )
 
 TEMPLATE_FIELDS = "id,name,language,status,category,components,quality_score,rejected_reason"
@@ -111,7 +112,7 @@ class WhatsAppProvider(
 
         :raises UnexpectedResponse: not JSON, not an object, or not storable
         """
-        return read_events(read_body(request.body), body=request.body)
+        return read_events(read_json_object(request.body), body=request.body)
 
     @classmethod
     def split(cls, request: InboundRequest) -> Mapping[str, InboundRequest]:
