@@ -30,6 +30,7 @@ LOCK = "supervisor.lock"
 QUEUES = "inbound,outbound,refresh,health,bulk"
 BLOCKING_THREADS = "16"  # requests in work per web process; each may hold one pooled connection
 CONNECTIONS = "512"  # granian counts open connections, idle ones too: beyond this it stops accepting, not answering
+ROOT_WARNING = "ignore:You're running the worker"  # Celery as root is dangerous with pickle, which no setting allows
 SANDBOX_PORT_DISTANCE = 420  # 8000 -> 8420, the port of the sandbox in every document
 SERVERS_READY_WITHIN_S = 60.0
 PARTS_READY_WITHIN_S = 90.0  # a web process imports Django in 2 s; a machine busy with other things gets more
@@ -47,7 +48,7 @@ def web_command(environment: Mapping[str, str]) -> tuple[str, ...]:
         "blocking-threads": environment.get("WEB_THREADS", BLOCKING_THREADS),
         "backpressure": CONNECTIONS,
         "workers-kill-timeout": "5",
-        "log-level": "warning",
+        "log-level": "error",  # its one warning at each start is about the threads, which are chosen above
     }
     flags = ("--no-ws", "--no-access-log", "--respawn-failed-workers")
     return (PYTHON, "-m", "granian", *_words(options), *flags, "config.wsgi:application")
@@ -61,13 +62,24 @@ def worker_command(environment: Mapping[str, str]) -> tuple[str, ...]:
         "queues": environment.get("WORKER_QUEUES", QUEUES),
         "loglevel": environment.get("LOG_LEVEL", "WARNING"),
     }
-    return (PYTHON, "-m", "celery", "-A", "config", "worker", *_words(options), "--without-gossip", "--without-mingle")
+    return (
+        PYTHON,
+        "-m",
+        "celery",
+        "--quiet",
+        "-A",
+        "config",
+        "worker",
+        *_words(options),
+        "--without-gossip",
+        "--without-mingle",
+    )
 
 
 def beat_command(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the command of beat; its schedule file is a setting."""
     options = {"loglevel": environment.get("LOG_LEVEL", "WARNING"), "pidfile": ""}
-    return (PYTHON, "-m", "celery", "-A", "config", "beat", *_words(options))
+    return (PYTHON, "-m", "celery", "--quiet", "-A", "config", "beat", *_words(options))
 
 
 def sandbox_command(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -140,6 +152,7 @@ def complete(environment: Mapping[str, str], *, data_dir: Path) -> dict[str, str
         "SANDBOX_PORT": sandbox_port,
         "SANDBOX_URL": environment.get("SANDBOX_URL") or f"http://{_reachable(host)}:{sandbox_port}",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": environment.get("PYTHONWARNINGS") or ROOT_WARNING,
         "MALLOC_ARENA_MAX": "2",  # glibc gives each thread an arena; 16 threads cost 40 MB for nothing
     }
 
@@ -213,6 +226,8 @@ def _answers(host: str, port: int, path: str) -> bool:
 
 def _wait_for_port(supervisor: Supervisor, host: str, port: int) -> None:
     end = time.monotonic() + PORT_FREE_WITHIN_S
+    if not _is_free(host, port):
+        supervisor.say(f"{host}:{port} is taken; waiting in case an earlier run is still ending")
     while not _is_free(host, port):
         if time.monotonic() > end:
             raise Failed(f"{host}:{port} is taken by another program: make run PORT={port + 1}")
