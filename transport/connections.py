@@ -147,23 +147,31 @@ def open_connection(key: PoolKey, *, resolver: Resolver, context: ssl.SSLContext
 
 
 def _connect(origin: Origin, addresses: list[str], budget: Budget) -> PlainSocket:
+    """Try the addresses in order; one that swallows packets must not eat the time of the others."""
     reason = ""
-    for address in addresses:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        sock = PlainSocket(family, socket.SOCK_STREAM)
+    for left in range(len(addresses), 0, -1):
+        wait_s = budget.wait_s() / left
         try:
-            sock.settimeout(budget.wait_s())
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.connect((address, origin.port))
+            return _dial(addresses[-left], origin.port, wait_s)
         except TimeoutError:
-            sock.close()
-            raise budget.timeout() from None
+            reason = "ETIMEDOUT"
         except OSError as error:
-            sock.close()
             reason = errno.errorcode.get(error.errno or 0, "unknown")
-        else:
-            return sock
+    if reason == "ETIMEDOUT":
+        raise budget.timeout()
     raise ConnectFailed(origin.host, phase=Phase.CONNECT, detail=f"reason={reason}")
+
+
+def _dial(address: str, port: int, wait_s: float) -> PlainSocket:
+    sock = PlainSocket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(wait_s)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.connect((address, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _secure(sock: PlainSocket, host: str, *, context: ssl.SSLContext, budget: Budget) -> TlsSocket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import queue
 import socket
 import threading
@@ -17,7 +18,17 @@ Resolver = Callable[[str, int], list[str]]
 
 # Look-ups that hang keep their thread until the system gives up, typically after 10 to 30 s. More than this
 # many at once means that DNS is down; further calls then fail at their deadline without a thread.
-_LOOKUPS = threading.BoundedSemaphore(32)
+_AT_ONCE = 32
+_lookups = threading.Semaphore(_AT_ONCE)
+
+
+def _renew_after_fork() -> None:
+    """Give a forked child permits of its own: the parent's may be held by threads that the child has not."""
+    global _lookups  # noqa: PLW0603 - one per process is the point
+    _lookups = threading.Semaphore(_AT_ONCE)
+
+
+os.register_at_fork(after_in_child=_renew_after_fork)
 
 
 def system_resolver(host: str, port: int) -> list[str]:
@@ -35,10 +46,11 @@ def resolve(origin: Origin, *, resolver: Resolver, budget: Budget) -> list[str]:
     """
     if _is_address(origin.host):
         return [origin.host]
-    if not _LOOKUPS.acquire(timeout=budget.wait_s()):
+    permits = _lookups
+    if not permits.acquire(timeout=budget.wait_s()):
         raise Timeout(origin.host, phase=Phase.DNS)
     answers: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
-    threading.Thread(target=_look_up, args=(origin, resolver, answers), daemon=True).start()
+    threading.Thread(target=_look_up, args=(origin, resolver, answers, permits), daemon=True).start()
     try:
         addresses = answers.get(timeout=budget.wait_s())
     except queue.Empty:
@@ -48,14 +60,16 @@ def resolve(origin: Origin, *, resolver: Resolver, budget: Budget) -> list[str]:
     return addresses
 
 
-def _look_up(origin: Origin, resolver: Resolver, answers: queue.SimpleQueue[list[str]]) -> None:
+def _look_up(
+    origin: Origin, resolver: Resolver, answers: queue.SimpleQueue[list[str]], permits: threading.Semaphore
+) -> None:
     addresses: list[str] = []
     try:
         addresses = resolver(origin.host, origin.port)
     except (OSError, UnicodeError):
         addresses = []
     finally:
-        _LOOKUPS.release()
+        permits.release()
         answers.put(addresses)
 
 

@@ -11,6 +11,7 @@ import zlib
 import pytest
 
 from tests.transport.loopback import Hit, drip, hang, raw, reply
+from transport.connections import IDLE_PER_KEY
 from transport.engine import Transport
 from transport.errors import (
     BodyTooLarge,
@@ -328,13 +329,37 @@ class TestPool:
         assert bodies == [b"ok", b"ok"]
 
     def test_replaces_a_connection_that_the_host_closed_meanwhile(self, serve, send):
+        closed = threading.Semaphore(0)
+
         def once(hit: Hit) -> None:
             hit.sock.sendall(OK + b"Content-Length: 2\r\n\r\nok")
             hit.sock.shutdown(socket.SHUT_RDWR)
+            closed.release()
 
         server = serve(once)
 
-        assert [send(server.url, "POST", body=b"x").read() for _ in range(2)] == [b"ok", b"ok"]
+        for _ in range(3):
+            assert send(server.url, "POST", body=b"x").read() == b"ok"
+            assert closed.acquire(timeout=5)
+
+        assert server.connections == 3
+
+    def test_keeps_a_few_idle_connections_only(self, serve, send):
+        barrier = threading.Barrier(12)
+
+        def together(hit: Hit) -> None:
+            barrier.wait(5)
+            reply()(hit)
+
+        server = serve(together)
+        for _ in range(2):
+            threads = [threading.Thread(target=lambda: send(server.url).read()) for _ in range(12)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        assert server.connections == 12 + (12 - IDLE_PER_KEY)
 
     def test_repeats_only_harmless_methods_when_a_warm_connection_breaks(self, serve, send):
         answered = threading.Event()

@@ -114,6 +114,12 @@ class TestTrusted:
     def test_reaches_loopback_and_plain_http(self, serve, transport):
         assert call(transport, serve(reply(b"hello")).url, TRUSTED) == b"hello"
 
+    def test_tries_the_next_address_when_one_refuses(self, serve):
+        server = serve(reply(b"hello"))
+        transport = Transport(resolver=lambda host, port: ["127.0.0.2", "::1", "127.0.0.1"])
+
+        assert call(transport, f"http://many.example.com:{server.port}/", TRUSTED) == b"hello"
+
     def test_says_when_a_name_has_no_address(self):
         with pytest.raises(DnsFailed) as caught:
             call(Transport(resolver=lambda host, port: []), "https://gone.example.com/?a=test_secret", TRUSTED)

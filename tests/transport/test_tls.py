@@ -67,6 +67,7 @@ class TestVerification:
         with pytest.raises(TlsFailed):
             get(Transport(resolver=resolve_to_loopback), "api.example.com", server.port)
 
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
     def test_refuses_old_protocols(self, serve, authority, trusting):
         context = authority.server_context("api.example.com")
         context.minimum_version = ssl.TLSVersion.TLSv1
