@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx2
 import requests
 
 from core.secret import Secret, Secrets
@@ -23,6 +22,9 @@ from transport.policy import EgressPolicy
 from transport.target import Target
 from transport.tls import ClientCertificate
 from transport.wire import DEFAULT_DEADLINE_S, DEFAULT_MAX_BYTES, Terms, WireRequest
+
+if TYPE_CHECKING:
+    from transport.httpx_transport import PlainClient
 
 
 class Guard:
@@ -105,7 +107,7 @@ class Guard:
         """Return a session for an SDK; `operation` selects the deadline and labels its calls."""
         return self._sdk.session(operation)
 
-    def httpx_client(self, *, operation: str = "sdk") -> httpx2.Client:
+    def httpx_client(self, *, operation: str = "sdk") -> PlainClient:
         """Return an `httpx2.Client` for an SDK; `operation` selects the deadline and labels its calls."""
         return self._sdk.client(operation)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import httpx2
 import requests
 
 from integrations.contract.errors import ProviderError
@@ -15,9 +15,11 @@ from integrations.outbound.calls import Caller
 from integrations.outbound.destinations import Destination, Destinations
 from integrations.outbound.mapping import exception_error
 from transport.errors import TransportError
-from transport.httpx_transport import PlainClient
 from transport.requests_adapter import PlainSession
 from transport.wire import Answer, Sender, Terms, WireRequest
+
+if TYPE_CHECKING:
+    from transport.httpx_transport import PlainClient
 
 TermsFor = Callable[[Destination, str], Terms]
 """Gives the terms of a call to a destination by an operation."""
@@ -43,8 +45,10 @@ class SdkClients:
         """Make a session for an SDK built on requests."""
         return PlainSession(self._sender(operation))
 
-    def client(self, operation: str) -> httpx2.Client:
-        """Make a client for an SDK built on httpx2."""
+    def client(self, operation: str) -> PlainClient:
+        """Make a client for an SDK built on httpx2, which is imported only where such an SDK is used."""
+        from transport.httpx_transport import PlainClient
+
         return PlainClient(self._sender(operation))
 
     def explain(self, error: Exception, operation: str) -> ProviderError | None:

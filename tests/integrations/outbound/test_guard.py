@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import socket
 from datetime import UTC, datetime, timedelta
@@ -71,6 +72,22 @@ class TestRequest:
         assert files.headers["content-type"].startswith("multipart/form-data; boundary=")
         for part in (b'name="kind"\r\n\r\nlabel', b'name="file"; filename="a.png"', b"Content-Type: image/png", b"png"):
             assert part in files.body
+
+    def test_reads_open_files(self, serve, guard):
+        server = serve(reply())
+
+        guard(server.url).request("POST", "/", operation="create", files={"file": io.BytesIO(b"from disk")})
+
+        assert b'name="file"; filename="file"' in server.requests[0].body
+        assert b"from disk" in server.requests[0].body
+
+    def test_refuses_a_query_that_is_not_unicode(self, serve, guard):
+        server = serve(reply())
+
+        with pytest.raises(RequestRejected):
+            guard(server.url).request("GET", "/", operation="get", params={"q": "\ud800"})
+
+        assert server.requests == []
 
     @pytest.mark.parametrize("value", ["\ud800", float("nan")])
     def test_refuses_what_is_not_json(self, serve, guard, value):
@@ -343,6 +360,15 @@ class TestSdkClients:
 
         assert (response.status_code, response.json()["error"]["code"]) == (429, "plan_limit")
         assert reports[0].error == "QuotaExhausted"
+
+    @pytest.mark.parametrize("status", ["200 OK", "400 No"])
+    def test_report_an_answer_that_breaks_off(self, serve, guard, reports, get, status):
+        server = serve(raw(f"HTTP/1.1 {status}\r\nContent-Length: 99\r\n\r\nabc".encode()))
+
+        with pytest.raises(Exception, match="broke off"):
+            get(guard(server.url), server.url)
+
+        assert [(report.status, report.error) for report in reports] == [(None, "Unavailable")]
 
     def test_keep_to_the_deadline_of_the_operation(self, serve, guard, reports, get):
         server = serve(hang)
