@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from accounts.models import ApiKey
 from accounts.roles import scope_allows
+
+if TYPE_CHECKING:  # rest_framework.views reads this module's class from the settings while it is imported
+    from rest_framework.views import APIView
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -15,13 +15,21 @@ def hide_secrets(logger: Any, method: str, event: structlog.typing.EventDict) ->
     return hidden
 
 
+def _as_is(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return event
+
+
 def logging_settings(*, is_production: bool) -> dict[str, Any]:
-    """Build Django's LOGGING and configure structlog: JSON lines in production, columns elsewhere."""
+    """Build Django's LOGGING and configure structlog: JSON lines in production, columns elsewhere.
+
+    Tracebacks are plain: a formatter that prints local variables would print secrets.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info if is_production else _as_is,
         hide_secrets,
     ]
     structlog.configure(
@@ -31,7 +39,9 @@ def logging_settings(*, is_production: bool) -> dict[str, Any]:
         cache_logger_on_first_use=True,
     )
     renderer: Any = (
-        structlog.processors.JSONRenderer() if is_production else structlog.dev.ConsoleRenderer(colors=False)
+        structlog.processors.JSONRenderer()
+        if is_production
+        else structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     )
     return {
         "version": 1,

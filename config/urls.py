@@ -1,5 +1,7 @@
 """URLs of the platform: everything outside an organization's pages."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("integrations.ingress.urls")),
+]

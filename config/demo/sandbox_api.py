@@ -1,0 +1,56 @@
+"""The sandbox's control interface, spoken over HTTP: the demo knows no more of the sandbox than a person with curl."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+TIMEOUT_S = 15
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxAccount:
+    """One business of the sandbox and what is needed to connect it."""
+
+    name: str
+    phone_number_id: str
+    display_phone_number: str
+    credentials: dict[str, str]
+    settings: dict[str, str]
+
+
+class SandboxControl:
+    """Plays the customers."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def whatsapp_accounts(self) -> list[SandboxAccount]:
+        """List the businesses that wait to be connected."""
+        return [_account(found) for found in self._call("GET", "accounts")["accounts"]]
+
+    def customer_writes(self, *, phone: str, phone_number_id: str, name: str, text: str) -> None:
+        """Let a customer send a text to a business."""
+        body = {"phone_number_id": phone_number_id, "type": "text", "text": {"body": text}, "name": name}
+        self._call("POST", f"customers/{phone}/messages", json=body)
+
+    def customer_reads(self, *, phone: str, phone_number_id: str) -> None:
+        """Let a customer open the chat, which makes the business's messages read."""
+        self._call("POST", f"customers/{phone}/read", json={"phone_number_id": phone_number_id})
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        answer = requests.request(method, f"{self.url}/control/whatsapp/{path}", timeout=TIMEOUT_S, **arguments)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+
+def _account(found: dict[str, str]) -> SandboxAccount:
+    return SandboxAccount(
+        name=found["name"],
+        phone_number_id=found["phone_number_id"],
+        display_phone_number=found["display_phone_number"],
+        credentials={"access_token": found["access_token"], "app_secret": found["app_secret"]},
+        settings={name: found[name] for name in ("phone_number_id", "waba_id", "app_id")},
+    )

@@ -1,0 +1,56 @@
+"""Make the demo and say what to try."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from config.demo import build
+
+BANNER = """
+  Integrations Registry is running: {url}
+
+  Staff login     {url}/admin/        {email}   {password}
+  Organization    {url}/o/{slug}/admin/   (the same login)
+  API key         {key}
+
+  Try next:
+  1. Be a customer. Open {sandbox}/phone/whatsapp/{phone}/ and write a message;
+     it arrives in {url}/o/{slug}/admin/ under Conversations. Answer there.
+  2. Answer by API:
+     curl {url}/api/v1/channels/messages/ -H "Authorization: Bearer {key}" \\
+       -H "Content-Type: application/json" \\
+       -d '{{"integration": "{integration}", "to": "+{customer}", "type": "text", "text": {{"body": "Olá!"}}}}'
+  3. Break it. In the sandbox ({sandbox}/) make WhatsApp answer 500 or revoke the token,
+     press "Test connection" and read what the registry says to do.
+
+  Browse the API: {url}/api/docs/     Stop: Ctrl-C (the data stays)
+"""
+
+
+class Command(BaseCommand):
+    """`manage.py demo`: two organizations connected to the sandbox. Safe to repeat."""
+
+    help = __doc__
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Build and print; a refusal outside the sandbox protects real installations."""
+        if not settings.SANDBOX:
+            raise CommandError("The demo needs the sandbox: set SANDBOX=1 (make run does).")
+        demo = build.build()
+        first = demo.organizations[0]
+        self.stdout.write(
+            BANNER.format(
+                url=settings.PUBLIC_URL,
+                sandbox=settings.SANDBOX_URL,
+                email=build.STAFF_EMAIL,
+                password=demo.staff_password,
+                slug=first["slug"],
+                key=first["api_key"],
+                phone=first["phone_number_id"],
+                integration=first["integration"],
+                customer=build.CUSTOMERS.get(first["slug"], build.NOBODY)[0],
+            )
+        )
