@@ -161,6 +161,8 @@ def run_all(supervisor: Supervisor, data_dir: Path) -> None:
     """Start everything in order, show the demo's banner, keep it alive; raises `Failed` or `Stopped`."""
     environment = supervisor.environment
     embedded = servers(data_dir, environment)
+    supervisor.say(f"starting on {data_dir}")
+    (data_dir / "static").mkdir(exist_ok=True)  # whitenoise warns at each start where it is missing
     for part in embedded:
         processes.stop(runtime.SERVERS[part.name](data_dir))  # left by a script, or by a supervisor that was killed
     _wait_for_port(supervisor, environment["HOST"], int(environment["PORT"]))

@@ -69,9 +69,7 @@ def start(server: Server) -> None:
         if server.answers():
             return
         for _ in range(START_ATTEMPTS):
-            pid = _launch(server)
-            until(lambda pid=pid: server.answers() or not is_alive(pid), timeout_s=START_TIMEOUT_S)
-            if server.answers():
+            if _answers_or_ends(server, _launch(server)):
                 return
             time.sleep(10 * POLL_S)
         raise CannotStart(f"{server.name} does not start:\n{log_tail(server)}")
@@ -241,6 +239,11 @@ def _is_worked_in(folder: Path) -> bool:
             if cwd.samefile(folder):
                 return True
     return False
+
+
+def _answers_or_ends(server: Server, pid: int) -> bool:
+    until(lambda: server.answers() or not is_alive(pid), timeout_s=START_TIMEOUT_S)
+    return server.answers()
 
 
 def _launch(server: Server) -> int:
