@@ -40,7 +40,8 @@ def create_api_key(
     if unknown or not scopes:
         known = ", ".join((ALL_SCOPES, *SCOPES))
         raise ValidationFailed(
-            "The key needs scopes that exist.", errors={"scopes": [f"Unknown: {', '.join(unknown) or '-'}. Known: {known}"]}
+            "The key needs scopes that exist.",
+            errors={"scopes": [f"Unknown: {', '.join(unknown) or '-'}. Known: {known}"]},
         )
     if environment not in Environment.values:
         raise ValidationFailed("The environment is 'test' or 'live'.", errors={"environment": ["Use test or live."]})

@@ -21,7 +21,7 @@ class ActorKind(models.TextChoices):
     VENDOR = "vendor", _("vendor")
 
 
-class TransactionIdField(models.Field):  # type: ignore[type-arg]  # not generic at run time
+class TransactionIdField(models.Field):
     """PostgreSQL's 64-bit transaction id, which never wraps around."""
 
     def db_type(self, connection: object) -> str:

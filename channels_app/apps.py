@@ -1,5 +1,7 @@
 """Channels: messages, conversations, contacts, templates."""
 
+from typing import Any, ClassVar
+
 from django.apps import AppConfig
 
 
@@ -8,7 +10,7 @@ class ChannelsConfig(AppConfig):
 
     name = "channels_app"
     verbose_name = "Channels"
-    handlers = {
+    handlers: ClassVar[dict[str, Any]] = {
         # "inbound": "channels_app.inbound.handle",
         "outbox": {
             # "message.send": "channels_app.outbox.SEND_MESSAGE",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
 
-SCHEDULE = {
+SCHEDULE: dict[str, dict[str, Any]] = {
     # Every sweep takes an advisory lock and skips when it is held, so that two beats are harmless.
     "sweep_deliveries": {"task": "integrations.tasks.sweep_deliveries", "schedule": 10.0},
     "sweep_outbox": {"task": "integrations.tasks.sweep_outbox", "schedule": 10.0},

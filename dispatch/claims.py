@@ -76,7 +76,9 @@ class Claim:
 
 def claim_deliveries(*, batch: int = BATCH) -> list[Claim]:
     """Claim deliveries that are due."""
-    return _claim("dispatch_webhookdelivery", open_=["received", "failed", "processing"], working="processing", batch=batch)
+    return _claim(
+        "dispatch_webhookdelivery", open_=["received", "failed", "processing"], working="processing", batch=batch
+    )
 
 
 def claim_outbox(*, batch: int = BATCH) -> list[Claim]:

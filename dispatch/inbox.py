@@ -109,9 +109,7 @@ def store(hit: Hit) -> UUID | None:
     """
     schema = hit.route.organization_schema if hit.route else vault.PLATFORM
     delivery_id = new_id()
-    digest = vault.keyed_digest(
-        hit.delivery_id.encode() or hit.body, organization_schema=schema, purpose="inbox"
-    )
+    digest = vault.keyed_digest(hit.delivery_id.encode() or hit.body, organization_schema=schema, purpose="inbox")
     parameters = {
         "id": delivery_id,
         "schema": hit.route.organization_schema if hit.route else None,
@@ -141,9 +139,7 @@ def open_body(sealed: bytes | memoryview, *, organization_schema: str | None, de
 
     :raises SealBroken: the blob does not belong here
     """
-    return vault.open_bytes(
-        sealed, _place(organization_schema or vault.PLATFORM, delivery_id, BODY_FIELD)
-    )
+    return vault.open_bytes(sealed, _place(organization_schema or vault.PLATFORM, delivery_id, BODY_FIELD))
 
 
 def seal_route_secrets(values: Mapping[str, str], *, organization_schema: str, route_id: UUID, version: int) -> bytes:
@@ -174,9 +170,7 @@ def open_app_secrets(app: OAuthApp) -> Secrets:
     if app.organization_schema is None:
         text = vault.open_platform_secret(bytes(app.sealed_secrets or b""), label=f"oauth_app:{app.id}").reveal()
         return Secrets(json.loads(text))
-    return vault.open_secrets(
-        bytes(app.sealed_secrets or b""), _place(app.organization_schema, app.id, APP_FIELD)
-    )
+    return vault.open_secrets(bytes(app.sealed_secrets or b""), _place(app.organization_schema, app.id, APP_FIELD))
 
 
 def seal_app_secrets(app: OAuthApp, values: Mapping[str, str]) -> None:
@@ -193,6 +187,7 @@ def seal_app_secrets(app: OAuthApp, values: Mapping[str, str]) -> None:
 REFUSED_PER_MINUTE = 5
 """How many refused webhooks per route and minute and process leave a sample row; the rest is only counted."""
 
+REFUSED_WINDOWS = 1000  # counters kept in memory; more of them are forgotten together
 _refused: dict[tuple[str, int], int] = {}
 
 
@@ -201,7 +196,7 @@ def keep_refused_sample(
 ) -> bool:
     """Keep a small sample of refused webhooks; return whether this one was kept."""
     window = (str(route.id) if route else provider, int(time.monotonic() // 60))
-    if len(_refused) > 1000:
+    if len(_refused) > REFUSED_WINDOWS:
         _refused.clear()
     _refused[window] = _refused.get(window, 0) + 1
     if _refused[window] > REFUSED_PER_MINUTE:
@@ -216,7 +211,6 @@ def keep_refused_sample(
         received_at=clock.now(),
     )
     return True
-
 
 
 def _place(organization_schema: str, owner: UUID, field: str, version: int = 0) -> SealContext:

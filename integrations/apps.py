@@ -1,5 +1,7 @@
 """The framework as a Django app."""
 
+from typing import Any, ClassVar
+
 from django.apps import AppConfig
 
 
@@ -8,7 +10,7 @@ class IntegrationsConfig(AppConfig):
 
     name = "integrations"
     verbose_name = "Integrations"
-    handlers = {
+    handlers: ClassVar[dict[str, Any]] = {
         "outbox": {
             "webhook.register": "integrations.services.webhooks.REGISTER_WEBHOOK",
             "event.publish": "integrations.services.outbox.PUBLISH_EVENT",

@@ -41,9 +41,11 @@ def work_outbox(**kwargs: object) -> None:
 def sweep_deliveries(**kwargs: object) -> None:
     """Wake a worker for deliveries, and hand over what left quarantine."""
     if _alone("deliveries"):
-        for provider in WebhookDelivery.objects.filter(status="quarantined", organization_schema=None).values_list(
-            "provider", flat=True
-        ).distinct():
+        for provider in (
+            WebhookDelivery.objects.filter(status="quarantined", organization_schema=None)
+            .values_list("provider", flat=True)
+            .distinct()
+        ):
             deliveries.release_quarantine(provider=provider)
         wake("inbound")
 

@@ -13,7 +13,7 @@ DAYS_AHEAD = 7
 """A week of partitions ahead: the sweep may stand still that long before rows fall into the default partition."""
 
 KEEP_DAYS = {"meter_call": 30, "meter_healthcheck": 90, "meter_usagerecord": 1830}
-"""Days kept: calls like raw bodies, checks like dead letters, usage five years like the audit (RELIABILITY section 7)."""
+"""Days kept: calls like raw bodies, checks like dead letters, usage five years like the audit (RELIABILITY 7)."""
 
 _OWNER = "owner"
 
@@ -53,7 +53,5 @@ def drop_old_partitions() -> list[str]:
 
 def _make(cursor: object, table: str, name: str, day: date) -> None:
     execute = cursor.execute  # type: ignore[attr-defined]
-    execute(
-        f'CREATE TABLE "{name}" PARTITION OF {table} FOR VALUES FROM (%s) TO (%s)', [day, day + timedelta(days=1)]
-    )
+    execute(f'CREATE TABLE "{name}" PARTITION OF {table} FOR VALUES FROM (%s) TO (%s)', [day, day + timedelta(days=1)])
     execute(f'ALTER TABLE "{name}" ENABLE ROW LEVEL SECURITY')  # reached through the parent's policy only

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
-from django.db import connection
 from django_tenants.utils import schema_context
 
+from tenants.connection import tenant_connection
 from tenants.models import SCHEMA_NAME, Organization
 
 PUBLIC = "public"
@@ -24,7 +24,7 @@ class WrongOrganization(RuntimeError):
 
 def current_schema() -> str:
     """Return the schema this thread works in."""
-    return str(connection.schema_name)
+    return str(tenant_connection().schema_name)
 
 
 def in_public() -> bool:
@@ -71,5 +71,6 @@ def release_connection() -> None:
 
     Inside a transaction nothing is given back: whoever waits for a vendor there has a defect elsewhere.
     """
+    connection = tenant_connection()
     if not connection.in_atomic_block:
         connection.close()

@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable
 
 from django.conf import settings
-from django.db import connection
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import set_script_prefix, set_urlconf
 
+from tenants.connection import tenant_connection
 from tenants.context import in_organization
 from tenants.models import Domain, Organization
 
@@ -31,7 +31,7 @@ class OrganizationMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Route one request."""
-        connection.set_schema_to_public()
+        tenant_connection().set_schema_to_public()
         request.organization = None  # type: ignore[attr-defined]
         try:
             if match := PATH.match(request.path_info):
@@ -45,7 +45,7 @@ class OrganizationMiddleware:
         finally:
             set_script_prefix("/")
             set_urlconf(None)
-            connection.set_schema_to_public()
+            tenant_connection().set_schema_to_public()
 
     def _by_host(self, request: HttpRequest) -> Organization | None:
         host = request.META.get("HTTP_HOST", "").rsplit(":", 1)[0].lower()
@@ -54,11 +54,9 @@ class OrganizationMiddleware:
         domain = Domain.objects.select_related("tenant").filter(domain=host).first()
         return domain.tenant if domain and domain.tenant.is_open else None
 
-    def _inside(
-        self, request: HttpRequest, organization: Organization, *, prefix: str, rest: str
-    ) -> HttpResponseBase:
+    def _inside(self, request: HttpRequest, organization: Organization, *, prefix: str, rest: str) -> HttpResponseBase:
         request.organization = organization  # type: ignore[attr-defined]
-        request.urlconf = settings.ORGANIZATION_URLCONF  # type: ignore[attr-defined]
+        request.urlconf = settings.ORGANIZATION_URLCONF
         request.path_info = rest
         request.META["SCRIPT_NAME"] = prefix
         set_script_prefix(f"{prefix}/")

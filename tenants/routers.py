@@ -6,7 +6,8 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import connections
+
+from tenants.connection import tenant_connection
 
 OWNER = "owner"
 
@@ -24,5 +25,5 @@ class OrganizationRouter:
         """Answer Django's question for one app in the schema the connection is in."""
         if db != OWNER:
             return False
-        in_public = connections[db].schema_name == settings.PUBLIC_SCHEMA_NAME
-        return in_public != (app_label in organization_app_labels())
+        in_public = tenant_connection(db).schema_name == settings.PUBLIC_SCHEMA_NAME
+        return bool(in_public) != (app_label in organization_app_labels())

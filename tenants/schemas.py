@@ -14,11 +14,12 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
+from tenants.connection import tenant_connection
 from tenants.context import PUBLIC
 from tenants.models import SCHEMA_NAME, Organization, SchemaChange, SchemaState
 from tenants.routers import OWNER, organization_app_labels
@@ -26,12 +27,12 @@ from tenants.routers import OWNER, organization_app_labels
 MIGRATION_LOCK = 7_405_001
 """Advisory lock: one migration run at a time; released with the connection."""
 
-_NOT_REPLAYED = ("SELECT", "SET ", "SAVEPOINT", "RELEASE", "ROLLBACK", "INSERT INTO \"DJANGO_MIGRATIONS\"")
+_NOT_REPLAYED = ("SELECT", "SET ", "SAVEPOINT", "RELEASE", "ROLLBACK", 'INSERT INTO "DJANGO_MIGRATIONS"')
 
 
 def migrate_public() -> None:
     """Migrate the public schema with Django's own command, then set grants."""
-    connection = connections[OWNER]
+    connection = tenant_connection(OWNER)
     connection.set_schema_to_public()
     from django.core.management.commands.migrate import Command
 
@@ -41,7 +42,7 @@ def migrate_public() -> None:
 
 def migrate_template() -> int:
     """Bring the template schema up to date and record the SQL of each migration; return how many ran."""
-    connection = connections[OWNER]
+    connection = tenant_connection(OWNER)
     with _in_template():
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
@@ -97,20 +98,20 @@ def append_only_tables() -> list[str]:
 @contextmanager
 def migration_lock() -> Iterator[bool]:
     """Hold the lock of migrations on the owner's connection; yields whether it was free."""
-    with connections[OWNER].cursor() as cursor:
+    with tenant_connection(OWNER).cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [MIGRATION_LOCK])
         is_free = bool(cursor.fetchone()[0])
     try:
         yield is_free
     finally:
         if is_free:
-            with connections[OWNER].cursor() as cursor:
+            with tenant_connection(OWNER).cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
 
 
 @contextmanager
 def _in_template() -> Iterator[None]:
-    connection = connections[OWNER]
+    connection = tenant_connection(OWNER)
     template = settings.TEMPLATE_SCHEMA
     connection.set_schema_to_public()
     with connection.cursor() as cursor:
@@ -126,7 +127,7 @@ def _in_template() -> Iterator[None]:
 
 
 def _migrate_one(app_label: str, name: str) -> None:
-    connection = connections[OWNER]
+    connection = tenant_connection(OWNER)
     recorded: list[str] = []
 
     def record(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
@@ -162,7 +163,7 @@ def _replay_one(schema_name: str, change: SchemaChange) -> None:
 
 @contextmanager
 def _owner_cursor() -> Iterator[CursorWrapper]:
-    connection = connections[OWNER]
+    connection = tenant_connection(OWNER)
     connection.set_schema_to_public()
     with connection.cursor() as cursor:
         yield cursor
@@ -175,4 +176,4 @@ def _quoted(schema_name: str) -> str:
 
 
 def _app_role() -> str:
-    return connections[OWNER].ops.quote_name(settings.DATABASE_APP_ROLE)
+    return str(tenant_connection(OWNER).ops.quote_name(settings.DATABASE_APP_ROLE))

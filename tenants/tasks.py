@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Task, shared_task
-from django.db import connection
 
+from tenants.connection import tenant_connection
 from tenants.context import PUBLIC, WrongOrganization, current_schema, in_organization
 from tenants.models import Organization
 from tenants.services import build_organization
@@ -24,7 +24,7 @@ class OrganizationTask(Task):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Enter the organization around the body."""
         schema_name = kwargs.pop("schema_name", "")
-        connection.set_schema_to_public()
+        tenant_connection().set_schema_to_public()
         if not Organization.objects.open().filter(schema_name=schema_name).exists():
             raise WrongOrganization(f"{self.name} was sent for {schema_name!r}, which is unknown or closed")
         try:
@@ -33,7 +33,7 @@ class OrganizationTask(Task):
                     raise WrongOrganization(f"{self.name} entered {current_schema()}, not {schema_name}")
                 return super().__call__(*args, **kwargs)
         finally:
-            connection.set_schema_to_public()
+            tenant_connection().set_schema_to_public()
 
 
 class PublicTask(Task):
@@ -43,12 +43,12 @@ class PublicTask(Task):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body in public and leave public behind."""
-        connection.set_schema_to_public()
+        tenant_connection().set_schema_to_public()
         try:
             return super().__call__(*args, **kwargs)
         finally:
             if current_schema() != PUBLIC:
-                connection.set_schema_to_public()
+                tenant_connection().set_schema_to_public()
 
 
 @shared_task(base=PublicTask, name="tenants.tasks.build_organization_schema", queue="bulk")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from channels_app.services import send_message
 from django.conf import settings
 from django.utils.text import slugify
 
@@ -18,7 +19,6 @@ from accounts.roles import ALL_SCOPES, Role
 from accounts.services import add_member, create_api_key, find_api_key
 from audit.services import Actor
 from channels_app.models import Conversation, Message
-from channels_app.services import send_message
 from config.demo.sandbox_api import SandboxAccount, SandboxControl
 from integrations.models import Integration
 from integrations.services.connect import connect

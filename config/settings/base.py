@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
@@ -156,9 +157,13 @@ TEMPLATES = [
 # default: the application's role, inside an organization or public. ingress: the same role, always public, never
 # entering an organization, so that receiving costs no SET search_path. owner: DDL, organization creation, pruning.
 _external = env.str("DATABASE_URL", default="")
-_app = env.db_url_config(_external) if _external else runtime.database_settings(DATA_DIR, role="app")
+_app: dict[str, Any] = dict(
+    env.db_url_config(_external) if _external else runtime.database_settings(DATA_DIR, role="app")
+)
 _owner_url = env.str("DATABASE_OWNER_URL", default=_external)
-_owner = env.db_url_config(_owner_url) if _owner_url else runtime.database_settings(DATA_DIR, role="owner")
+_owner: dict[str, Any] = dict(
+    env.db_url_config(_owner_url) if _owner_url else runtime.database_settings(DATA_DIR, role="owner")
+)
 TENANT_ENGINE = "django_tenants.postgresql_backend"
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=16)
 DATABASES = {

@@ -41,7 +41,7 @@ def key_material(name: str) -> str:
     :raises ImproperlyConfigured: production, and the setting is missing
     """
     if value := env.str(name, default=""):
-        return value
+        return str(value)
     if IS_PRODUCTION:
         raise ImproperlyConfigured(f"{name} is not set. Production does not start without it; see .env.example.")
     return _generated(name)

@@ -50,7 +50,7 @@ class WebhookView(APIView):
         if found is None or not issubclass(found, AnswersChallenge):
             return HttpResponse(status=404)
         inbound = _inbound(request, b"")
-        for secret in _challenge_tokens(found, token):
+        for secret in _challenge_tokens(_as_provider(found), token):
             try:
                 return HttpResponse(found.answer_challenge(inbound, secret), content_type="text/plain")
             except SignatureRefused:
@@ -169,7 +169,7 @@ def _inbound(request: Request, body: bytes) -> InboundRequest:
     return InboundRequest(
         method=str(request.method),
         headers={name.lower(): value for name, value in request.headers.items()},
-        query={name: value for name, value in request.query_params.items()},
+        query={name: str(value) for name, value in request.query_params.items()},
         body=body,
         received_at=clock.now(),
     )
@@ -178,4 +178,3 @@ def _inbound(request: Request, body: bytes) -> InboundRequest:
 def _kept_headers(inbound: InboundRequest, spec: WebhookSpec) -> dict[str, str]:
     dropped = {"cookie", "authorization"}
     return {name: value for name, value in inbound.headers.items() if name not in dropped}
-

@@ -38,7 +38,7 @@ class Issue(OrganizationModel):
     def mark_seen_again(self) -> None:
         """The same cause struck again."""
         self.last_seen_at = clock.now()
-        self.count = models.F("count") + 1  # type: ignore[assignment]
+        self.count = models.F("count") + 1
         self.save(update_fields=["last_seen_at", "count"])
 
     def mark_resolved(self) -> None:

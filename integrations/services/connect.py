@@ -185,9 +185,7 @@ def _stored(work: Connecting) -> Integration:
     integration.facts = dict(check.facts)
     integration.last_tested_at = clock.now()
     integration.mark_connected()
-    integration.mark_health(
-        LinkHealth.DEGRADED if check.degraded else LinkHealth.HEALTHY, cause=check.degraded
-    )
+    integration.mark_health(LinkHealth.DEGRADED if check.degraded else LinkHealth.HEALTHY, cause=check.degraded)
     integration.save()
     values = {name: secret.reveal() for name, secret in work.secrets.items()}
     stored = credentials.store(integration, values, expires_at=check.expires_at)
@@ -216,9 +214,7 @@ def _schedule_follow_up(provider: type[Provider], integration: Integration) -> N
     outbox.publish("integration.connected", str(integration.id))
 
 
-def _check_fields(
-    part: str, fields: Sequence[Field], values: Mapping[str, Any], errors: dict[str, list[str]]
-) -> None:
+def _check_fields(part: str, fields: Sequence[Field], values: Mapping[str, Any], errors: dict[str, list[str]]) -> None:
     known = {item.name: item for item in fields}
     for name in values:
         if name not in known:
@@ -235,19 +231,32 @@ def _problem(item: Field, value: Any) -> str:
         return f"{item.label} is required. {item.help}".strip() if item.required and not item.default else ""
     if item.kind is FieldKind.BOOLEAN:
         return "" if isinstance(value, bool) else "Use true or false."
-    if item.kind is FieldKind.JSON and not isinstance(value, str):
-        return ""
     if not isinstance(value, str):
-        return "Use a text."
-    if len(value) > item.max_length:
-        return f"At most {item.max_length} characters."
-    if item.choices and value not in {choice for choice, _label in item.choices}:
-        return f"Use one of: {', '.join(choice for choice, _label in item.choices)}."
-    if any(ord(character) < 32 and character not in "\n\r\t" for character in value):
-        return "Control characters are not allowed."
-    if item.pattern and not re.fullmatch(item.pattern, value):
-        return f"This does not look right. {item.help or 'Expected the form ' + item.example}".strip()
-    return ""
+        return "" if item.kind is FieldKind.JSON else "Use a text."
+    return next((problem for problem in (rule(item, value) for rule in _TEXT_RULES) if problem), "")
+
+
+def _length(item: Field, value: str) -> str:
+    return f"At most {item.max_length} characters." if len(value) > item.max_length else ""
+
+
+def _choice(item: Field, value: str) -> str:
+    allowed = [choice for choice, _label in item.choices]
+    return f"Use one of: {', '.join(allowed)}." if allowed and value not in allowed else ""
+
+
+def _characters(item: Field, value: str) -> str:
+    is_bad = any(not character.isprintable() and character not in "\n\r\t" for character in value)
+    return "Control characters are not allowed." if is_bad else ""
+
+
+def _shape(item: Field, value: str) -> str:
+    if not item.pattern or re.fullmatch(item.pattern, value):
+        return ""
+    return f"This does not look right. {item.help or 'Expected the form ' + item.example}".strip()
+
+
+_TEXT_RULES = (_length, _choice, _characters, _shape)
 
 
 def _with_defaults(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str, Any]:

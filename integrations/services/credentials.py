@@ -29,6 +29,9 @@ FIELD = "credential"
 OVERLAP = timedelta(hours=24)
 """How long a rotated secret still verifies webhooks: vendors keep signing with the old one for up to a day."""
 
+SHOWN_FROM_LENGTH = 12
+"""Of a shorter secret four characters would be too much."""
+
 
 class Purpose(StrEnum):
     """Why a credential is opened."""
@@ -56,9 +59,7 @@ def open_for(integration: Integration, purpose: Purpose, *, actor: Actor | None 
     """
     credential = integration.current_credential
     if credential is None or credential.sealed is None:
-        raise Misconfigured(
-            "no current credential", next_action="Reconnect the account: its credential was destroyed."
-        )
+        raise Misconfigured("no current credential", next_action="Reconnect the account: its credential was destroyed.")
     if purpose in OF_PEOPLE:
         if actor is None:
             raise ValueError(f"opening for {purpose} needs an actor")
@@ -89,7 +90,7 @@ def store(integration: Integration, values: Mapping[str, str], *, expires_at: da
         sealed=vault.seal_secrets(kept, _place(integration, version)),
         fields=sorted(kept),
         fingerprint=hashlib.sha256(f"{integration.id}:{main}".encode()).hexdigest()[:16],
-        last4=main[-4:] if len(main) >= 12 else "",
+        last4=main[-4:] if len(main) >= SHOWN_FROM_LENGTH else "",
         expires_at=expires_at,
     )
 

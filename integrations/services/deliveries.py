@@ -84,10 +84,10 @@ def process_delivery(delivery: WebhookDelivery) -> None:
 
     :raises ProviderError: the body cannot be parsed, or a detail cannot be fetched now
     """
-    integration = Integration.objects.get(pk=delivery.link_id)
+    integration = Integration.objects.get(pk=_link_of(delivery))
     provider = _receiving(delivery.provider)
     events = list(provider.parse(_request_of(delivery)))
-    allowed = links.account_values(delivery.link_id)
+    allowed = links.account_values(integration.id)
     # An empty account key means: the account that this URL belongs to.
     ours = [event for event in events if not event.account_key or event.account_key in allowed]
     foreign = sorted({event.account_key for event in events if event.account_key} - allowed)
@@ -268,9 +268,7 @@ def _insert_for_links(part: WebhookDelivery, body: bytes, routes: Sequence[Route
             body_bytes=len(body),
             received_at=part.received_at,
         )
-        copy.sealed_body = inbox.seal_body(
-            body, organization_schema=route.organization_schema, delivery_id=copy.id
-        )
+        copy.sealed_body = inbox.seal_body(body, organization_schema=route.organization_schema, delivery_id=copy.id)
         copy.save(force_insert=True)
 
 
@@ -315,9 +313,13 @@ def _bury(delivery: WebhookDelivery, *, error_class: str, text: str) -> None:
 
 
 def _own(delivery: WebhookDelivery) -> QuerySet[WebhookDelivery]:
-    return WebhookDelivery.objects.filter(
-        pk=delivery.pk, lease_id=delivery.lease_id, status=DeliveryStatus.PROCESSING
-    )
+    return WebhookDelivery.objects.filter(pk=delivery.pk, lease_id=delivery.lease_id, status=DeliveryStatus.PROCESSING)
+
+
+def _link_of(delivery: WebhookDelivery) -> UUID:
+    if delivery.link_id is None:
+        raise LookupError(f"delivery {delivery.id} belongs to an organization but to no link")
+    return delivery.link_id
 
 
 def _receiving(key: str) -> type[ReceivesWebhooks]:

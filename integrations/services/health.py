@@ -148,9 +148,7 @@ def _write_failure(integration: Integration, error: ProviderError) -> None:
         integration.mark_needs_reauth(cause=cause, next_action=error.next_action)
         outbox.publish("integration.needs_reauth", str(integration.id))
     else:
-        integration.mark_health(
-            LinkHealth.FAILING, cause=cause, who=str(error.who), next_action=error.next_action
-        )
+        integration.mark_health(LinkHealth.FAILING, cause=cause, who=str(error.who), next_action=error.next_action)
     if error.who != "nobody":
         integration.save()
         issues.open_issue_for(integration, error)

@@ -18,10 +18,10 @@ def open_issue(integration: Integration, *, cause: str, text: str, who: str, nex
     if existing:
         existing.mark_seen_again()
         return existing
-    issue = Issue.objects.create(
-        integration=integration, cause=cause, text=text, who=who, next_action=next_action
+    issue = Issue.objects.create(integration=integration, cause=cause, text=text, who=who, next_action=next_action)
+    notify(
+        kind="issue.opened", text=f"{integration.name}: {text} {next_action}", target=("integration", integration.id)
     )
-    notify(kind="issue.opened", text=f"{integration.name}: {text} {next_action}", target=("integration", integration.id))
     outbox.publish("issue.opened", str(issue.id))
     links.mirror(integration)
     return issue

@@ -48,9 +48,9 @@ def disconnect(integration: Integration, *, actor: Actor) -> Integration:
         fresh = Integration.objects.select_for_update().get(pk=integration.pk)
         destroyed = credentials.destroy_all(fresh)
         links.drop_routes(fresh)
-        OutboxEntry.objects.filter(
-            link_id=fresh.id, status__in=[OutboxStatus.WAITING, OutboxStatus.PARKED]
-        ).update(status=OutboxStatus.CANCELED)
+        OutboxEntry.objects.filter(link_id=fresh.id, status__in=[OutboxStatus.WAITING, OutboxStatus.PARKED]).update(
+            status=OutboxStatus.CANCELED
+        )
         fresh.mark_disconnected()
         fresh.save()
         links.mirror(fresh)

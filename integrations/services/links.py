@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -15,9 +16,9 @@ from core.ids import new_id, new_token
 from core.secret import Secrets
 from dispatch import inbox
 from dispatch.models import AccountClaim, DeliveryStatus, Link, LinkStatus, Route, WebhookDelivery
+from dispatch.waker import wake
 from integrations.contract import AccountKey, Provider, ReceivesWebhooks
 from integrations.models import Integration
-from dispatch.waker import wake
 from tenants.context import require_organization
 from tenants.models import Organization
 from vault.services import token_digest
@@ -110,7 +111,7 @@ def drop_routes(integration: Integration) -> None:
     AccountClaim.objects.filter(provider=integration.provider, account_key__in=free).delete()
 
 
-def account_values(integration_id: object) -> frozenset[str]:
+def account_values(integration_id: UUID) -> frozenset[str]:
     """Return the account keys whose events may reach a link."""
     routes = Route.objects.filter(link_id=integration_id, token_digest=None)
     return frozenset(routes.values_list("account_key", flat=True))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from datetime import datetime, timedelta
 from typing import Any, Protocol
-from uuid import UUID
 
 import structlog
 from django.db import transaction
@@ -131,11 +130,11 @@ def _after_error(
     _close(entry, integration, handler, status=OutboxStatus.FAILED, error=error)
 
 
-def _after_crash(
-    entry: OutboxEntry, integration: Integration | None, handler: OutboxHandler, error: Exception
-) -> None:
+def _after_crash(entry: OutboxEntry, integration: Integration | None, handler: OutboxHandler, error: Exception) -> None:
     if entry.attempts < MAX_ATTEMPTS:
-        _reschedule(entry, wait_s=_backoff(entry.attempts, 5.0), error_class=type(error).__name__, text="internal error")
+        _reschedule(
+            entry, wait_s=_backoff(entry.attempts, 5.0), error_class=type(error).__name__, text="internal error"
+        )
         return
     _close(entry, integration, handler, status=OutboxStatus.FAILED, error=_Expired(type(error).__name__))
 
@@ -167,9 +166,7 @@ def _reschedule(entry: OutboxEntry, *, wait_s: float, error_class: str, text: st
 
 def _park(entry: OutboxEntry) -> None:
     deadline: datetime = entry.expires_at or entry.created_at + PARK_FOR
-    _own(entry).update(
-        status=OutboxStatus.PARKED, leased_until=None, expires_at=deadline, attempts=F("attempts") - 1
-    )
+    _own(entry).update(status=OutboxStatus.PARKED, leased_until=None, expires_at=deadline, attempts=F("attempts") - 1)
 
 
 def _close(

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.db import DatabaseError, transaction
 
 from audit.services import Actor
 from core.secret import Secrets
@@ -94,24 +95,29 @@ class CallLog:
     def __call__(self, report: CallReport) -> None:
         """Take one report; storing it must never break the call it describes."""
         self.reports.append(report)
-        if self.integration_id and not in_public():
+        if not self.integration_id or in_public():
+            return
+        try:
             self._store(report)
-            release_connection()
+        except DatabaseError as error:  # the vendor may have acted already: its answer counts more than our log
+            log.warning("call.not_logged", operation=report.operation, error=type(error).__name__)
+        release_connection()
 
     def _store(self, report: CallReport) -> None:
-        Call.objects.create(
-            organization_schema=current_schema(),
-            link_id=self.integration_id,
-            provider=self.provider,
-            at=report.started_at,
-            operation=report.operation[:60],
-            method=report.method,
-            url=report.url[:500],
-            status=report.status,
-            duration_ms=report.duration_ms,
-            error_class=report.error[:40],
-            vendor_code=report.vendor_code[:40],
-            trace_id=report.trace_id[:120],
-            request_bytes=report.request_bytes,
-            response_bytes=report.response_bytes,
-        )
+        with transaction.atomic():
+            Call.objects.create(
+                organization_schema=current_schema(),
+                link_id=self.integration_id,
+                provider=self.provider,
+                at=report.started_at,
+                operation=report.operation[:60],
+                method=report.method,
+                url=report.url[:500],
+                status=report.status,
+                duration_ms=report.duration_ms,
+                error_class=report.error[:40],
+                vendor_code=report.vendor_code[:40],
+                trace_id=report.trace_id[:120],
+                request_bytes=report.request_bytes,
+                response_bytes=report.response_bytes,
+            )

@@ -1,4 +1,4 @@
-"""Letting go: inbox keys after eight days, bodies after thirty, quarantine after a day (RELIABILITY sections 1 and 7)."""
+"""Letting go: inbox keys after eight days, bodies after thirty, quarantine after a day (RELIABILITY 1 and 7)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def sweep() -> dict[str, int]:
         "inbox_keys": InboxKey.objects.filter(received_at__lt=now - KEEP_INBOX_KEYS).delete()[0],
         "answers": StoredAnswer.objects.filter(created_at__lt=now - KEEP_ANSWERS).delete()[0],
         "refused": RefusedRequest.objects.filter(received_at__lt=now - KEEP_REFUSED).delete()[0],
-        "quarantined": WebhookDelivery.objects.filter(
-            status=DeliveryStatus.QUARANTINED, expires_at__lt=now
-        ).update(status=DeliveryStatus.IGNORED, sealed_body=None),
+        "quarantined": WebhookDelivery.objects.filter(status=DeliveryStatus.QUARANTINED, expires_at__lt=now).update(
+            status=DeliveryStatus.IGNORED, sealed_body=None
+        ),
         "bodies": bodies.filter(
             status__in=[DeliveryStatus.PROCESSED, DeliveryStatus.IGNORED], received_at__lt=now - KEEP_BODIES
         ).update(sealed_body=None),
