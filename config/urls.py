@@ -1,7 +1,28 @@
 """URLs of the platform: everything outside an organization's pages."""
 
 from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from config import health
+
+# The API's own room comes last of the API: its catch-all answers every address that no other room knows.
+api_urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/", include("integrations.api.urls")),
+]
+
+operator_urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", health.metrics_page, name="metrics"),
+]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("integrations.ingress.urls")),
+    *api_urlpatterns,
+    *operator_urlpatterns,
 ]
+
+handler404 = "config.errors.not_found"
+handler500 = "config.errors.server_error"
