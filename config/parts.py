@@ -195,6 +195,7 @@ def main() -> None:
 
 def run_until_signal(data_dir: Path) -> None:
     """Run the installation in this process; raises `Failed`, `CannotStart`."""
+    runtime.make_folders(data_dir)
     supervisor = Supervisor(complete(os.environ, data_dir=data_dir), processes.PROJECT_ROOT)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, supervisor.request_stop)

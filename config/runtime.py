@@ -140,7 +140,7 @@ def postgres(data_dir: Path) -> Server:
         pid_file=folder / "postmaster.pid",
         stop_signals=(signal.SIGINT, signal.SIGQUIT, signal.SIGKILL),  # fast, immediate, gone
         command=functools.partial(_prepare_postgres, data_dir),
-        prepare_folders=functools.partial(_make_folders, data_dir),
+        prepare_folders=functools.partial(make_folders, data_dir),
         answers=functools.partial(_postgres_answers, data_dir),
         user=processes.server_user(),
     )
@@ -156,7 +156,7 @@ def redis(data_dir: Path) -> Server:
         pid_file=run_dir(data_dir) / "redis.pid",
         stop_signals=(signal.SIGTERM, signal.SIGKILL),
         command=functools.partial(_prepare_redis, data_dir),
-        prepare_folders=functools.partial(_make_folders, data_dir),
+        prepare_folders=functools.partial(make_folders, data_dir),
         answers=functools.partial(_redis_answers, redis_socket(data_dir)),
     )
 
@@ -257,7 +257,7 @@ def redis_program() -> str:
 def _prepare_postgres(data_dir: Path) -> list[str]:
     server = postgres(data_dir)
     folder, user, program = server.folder, server.user, postgres_bin() / "postgres"
-    _make_folders(data_dir)
+    make_folders(data_dir)
     if user is not None:
         for needed in (folder, run_dir(data_dir) / "postgres", program):
             processes.let_pass(needed, user=user)
@@ -292,7 +292,7 @@ def _initialize(folder: Path, *, user: pwd.struct_passwd | None) -> None:
 
 def _prepare_redis(data_dir: Path) -> list[str]:
     server = redis(data_dir)
-    _make_folders(data_dir)
+    make_folders(data_dir)
     server.folder.mkdir(exist_ok=True, mode=0o700)
     places = {
         "unixsocket": str(redis_socket(data_dir)),
@@ -302,9 +302,15 @@ def _prepare_redis(data_dir: Path) -> list[str]:
     return [redis_program(), *(word for k, v in (REDIS_SETTINGS | places).items() for word in (f"--{k}", v))]
 
 
-def _make_folders(data_dir: Path) -> None:
-    for folder in (data_dir, data_dir / "logs", run_dir(data_dir)):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+def make_folders(data_dir: Path) -> None:
+    """
+    Make the folders that everything else is put in; safe to repeat.
+
+    :raises CannotStart: the socket folder belongs to somebody else
+    """
+    mode = 0o711 if processes.server_user() else 0o700  # another user's server passes through, and reads nothing
+    for folder in (data_dir, run_dir(data_dir), data_dir / "logs"):
+        folder.mkdir(parents=True, exist_ok=True, mode=mode)
     found = run_dir(data_dir).lstat()
     if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
         raise CannotStart(f"{run_dir(data_dir)} belongs to somebody else: remove it.")

@@ -26,6 +26,7 @@ POLL_S = 0.1
 STOP_PARTS_WITHIN_S = 6.0
 STOP_SERVERS_WITHIN_S = 2.5  # PostgreSQL's fast shutdown takes under a second; then SIGKILL, from which both recover
 STOP_WITHIN_S = STOP_PARTS_WITHIN_S + STOP_SERVERS_WITHIN_S
+SAME_REQUEST_WITHIN_S = 0.5  # `timeout` and some shells signal a process and its group: that is one request
 PAUSES_S = (1, 2, 5, 10, 30)
 """Before the first, second … restart in a row: long enough not to spin, short enough to outlast a deploy's hiccup."""
 STABLE_AFTER_S = 60.0  # a part that ran this long starts again at the first pause
@@ -71,7 +72,9 @@ class Supervisor:
     folder: Path
     out: IO[str] = field(default_factory=lambda: sys.stdout)
     running: dict[str, Running] = field(default_factory=dict)
-    stop_requests: int = 0
+    stop_requested_at: float = 0.0
+    is_hurried: bool = False
+    """Somebody asked twice: the parts get no time; the servers do, for they hold the data."""
     wants_stop: Callable[[], bool] = lambda: False
     """Asked at each tick beside the signals."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -117,16 +120,18 @@ class Supervisor:
     def tick(self) -> None:
         """Let a moment pass, restart what died and is due; raises `Stopped`."""
         time.sleep(POLL_S)
-        if self.wants_stop():
+        if not self.stop_requested_at and self.wants_stop():
             self.request_stop()
-        if self.stop_requests:
+        if self.stop_requested_at:
             raise Stopped
         for running in self.running.values():
             self._keep_alive(running)
 
     def request_stop(self, *_: int | FrameType | None) -> None:
-        """Ask to stop; a second time: at once. Fit for a signal handler."""
-        self.stop_requests += 1
+        """Ask to stop; again after a moment: at once. Fit for a signal handler."""
+        now = time.monotonic()
+        self.is_hurried = bool(self.stop_requested_at) and now - self.stop_requested_at > SAME_REQUEST_WITHIN_S
+        self.stop_requested_at = self.stop_requested_at or now
 
     def stop(self) -> None:
         """Stop all parts, the servers after the rest; return when no process is left."""
@@ -143,11 +148,13 @@ class Supervisor:
         for running in group:
             _signal_group(running.process, running.part.stop_signal)
         end = time.monotonic() + within_s
-        while any(r.process.poll() is None for r in group) and time.monotonic() < end and self.stop_requests < 2:  # noqa: PLR2004 - a second Ctrl-C
+        while any(r.process.poll() is None for r in group) and time.monotonic() < end:
+            if self.is_hurried and not group[0].part.is_server:
+                break
             time.sleep(POLL_S / 2)
         for running in group:
             if running.process.poll() is None:
-                self.say(f"{running.part.name} did not stop in {within_s:.0f} s and is killed")
+                self.say(f"{running.part.name} did not stop in time and is killed")
             _signal_group(running.process, signal.SIGKILL)
             running.process.wait()
 
@@ -198,7 +205,6 @@ def only_one(path: Path) -> Iterator[None]:
 
     :raises Failed: another supervisor holds it
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
