@@ -1,0 +1,39 @@
+"""Sign a webhook the way its vendor does, by the scheme that the spec names."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from integrations.contract import InboundRequest, WebhookSpec
+
+ARRIVED_AT = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
+
+
+def arrived(body: bytes, *, headers: Mapping[str, str] | None = None) -> InboundRequest:
+    """Make a POST as the ingress hands it over."""
+    return InboundRequest(method="POST", headers=dict(headers or {}), query={}, body=body, received_at=ARRIVED_AT)
+
+
+def signed(request: InboundRequest, *, webhook: WebhookSpec, secret: str, at: datetime = ARRIVED_AT) -> InboundRequest:
+    """Return the request with the header that the vendor would send at a time."""
+    header = _SCHEMES[webhook.signature](request.body, secret, int(at.timestamp()))
+    return replace(request, headers={**request.headers, webhook.signature_header: header})
+
+
+def _body(body: bytes, secret: str, stamp: int) -> str:
+    return f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
+
+
+def _timestamp_body(body: bytes, secret: str, stamp: int) -> str:
+    digest = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={stamp},v1={digest}"
+
+
+_SCHEMES: Mapping[str, Callable[[bytes, str, int], str]] = {
+    "hmac_sha256_body": _body,
+    "hmac_sha256_timestamp_body": _timestamp_body,
+}
