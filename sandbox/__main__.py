@@ -20,7 +20,8 @@ class QuietHandler(WSGIRequestHandler):
         """Stay silent."""
 
     def connection_dropped(self, error: BaseException, environ: object = None) -> None:
-        """Accept that a caller left, or that a fault cut the line."""
+        """End the connection without a word: a caller left, or a fault cut the line."""
+        self.close_connection = True
 
 
 def main() -> None:

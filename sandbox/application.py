@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wrappers import Request, Response
 
 from sandbox.control import frame_routes
@@ -17,6 +18,7 @@ from sandbox.frame import Frame, Refused, Routes, Vendor, json_answer
 from sandbox.jobs import Runner
 from sandbox.pages import page_routes
 from sandbox.store import Store
+from sandbox.throttle import Buckets
 from sandbox.vendors import discover
 
 if TYPE_CHECKING:
@@ -32,9 +34,12 @@ class Application:
     """All vendors on one port."""
 
     def __init__(self, *, data_dir: Path, base_url: str) -> None:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        files_dir = data_dir / "files"
+        files_dir.mkdir(parents=True, exist_ok=True)
         store = Store(data_dir / "sandbox.sqlite3")
-        self.frame = Frame(store=store, runner=Runner(store), data_dir=data_dir, base_url=base_url.rstrip("/"))
+        self.frame = Frame(
+            store=store, runner=Runner(store), buckets=Buckets(), files_dir=files_dir, base_url=base_url.rstrip("/")
+        )
         self.faults = Faults()
         self.calls: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
         self.vendors: dict[str, Vendor] = {key: vendor(self.frame) for key, vendor in discover().items()}
@@ -56,7 +61,10 @@ class Application:
         """Forget everything and start again with the first data."""
         self.faults.clear()
         self.calls.clear()
+        self.frame.buckets.clear()
         self.frame.store.clear()
+        for file in self.frame.files_dir.iterdir():
+            file.unlink()
         self.seed()
 
     def start(self) -> None:
@@ -75,6 +83,8 @@ class Application:
             response = self._route(request)
         except Refused as refused:
             response = refused.response()
+        except ClientDisconnected as gone:
+            raise ConnectionAbortedError("the caller left") from gone
         except ConnectionError:
             raise  # the connection is gone, on purpose or by the caller
         except Exception:

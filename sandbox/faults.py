@@ -6,6 +6,7 @@ A fault hits the next `times` calls of one vendor, or only those of one operatio
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import threading
@@ -132,10 +133,11 @@ def _html(fault: Fault, request: Request, vendor: Vendor) -> Response:
 
 
 def _reset(fault: Fault, request: Request, vendor: Vendor) -> Response:
-    # SO_LINGER with zero seconds makes close() send RST instead of FIN: the caller sees "connection reset by peer".
+    # SO_LINGER with zero seconds makes the closing send RST instead of FIN: "connection reset by peer".
     connection: socket.socket = request.environ["werkzeug.socket"]
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.close()
+    # The server's own files keep the socket open over close(); only the descriptor itself can be closed now.
+    os.close(connection.detach())
     raise ConnectionResetError("planned by a fault")
 
 

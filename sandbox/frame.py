@@ -20,6 +20,7 @@ from werkzeug.wrappers import Request, Response
 from sandbox.jobs import Runner
 from sandbox.settings import Settings, read_settings
 from sandbox.store import Collection, Store
+from sandbox.throttle import Buckets
 
 
 class Refused(Exception):
@@ -66,7 +67,8 @@ class Frame:
 
     store: Store
     runner: Runner
-    data_dir: Path
+    buckets: Buckets  # whoever is too fast; forgotten at a restart
+    files_dir: Path  # files too large for the store; emptied by a reset
     base_url: str  # "http://127.0.0.1:8420", without a slash at the end
 
     @property

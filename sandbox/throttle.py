@@ -13,6 +13,11 @@ class Buckets:
         self._levels: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
 
+    def clear(self) -> None:
+        """Forget who was fast."""
+        with self._lock:
+            self._levels.clear()
+
     def take(self, key: str, *, burst: int, refill_per_s: float) -> bool:
         """Take one and say whether there was one; a burst of 0 means no limit."""
         if not burst:

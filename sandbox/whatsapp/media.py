@@ -174,7 +174,7 @@ class Media:
 
     def path(self, media_id: str) -> Path:
         """Return where the bytes of a file lie."""
-        return self._state.frame.data_dir / "media" / media_id
+        return self._state.frame.files_dir / media_id
 
     def _signature(self, media: Document, expires: str) -> str:
         return hmac.new(media["key"].encode(), f"{media['id']}:{expires}".encode(), hashlib.sha256).hexdigest()[:40]

@@ -9,7 +9,6 @@ from sandbox.frame import Refused
 from sandbox.meta.errors import graph_error, status_error
 from sandbox.meta.graph import GraphCall, Operation
 from sandbox.store import Document
-from sandbox.throttle import Buckets
 from sandbox.whatsapp import rules
 from sandbox.whatsapp.media import Media, format_of
 from sandbox.whatsapp.state import State, new_wamid, phone_digits, unix
@@ -46,7 +45,7 @@ class Sending:
         self._webhooks = webhooks
         self._templates = templates
         self._media = media
-        self._buckets = Buckets()
+        self._buckets = state.frame.buckets
 
     def operations(self) -> Sequence[Operation]:
         """Return the one operation that sends and marks as read."""

@@ -35,7 +35,6 @@ class State:
         self.media = frame.store.collection("whatsapp", "media")
         self.deliveries = frame.store.collection("whatsapp", "delivery")
         self.codes = frame.store.collection("whatsapp", "signup_code")
-        (frame.data_dir / "media").mkdir(exist_ok=True)
 
     def phone(self, phone_number_id: str) -> Document:
         """Return a number; :raises KeyError: it does not exist."""
