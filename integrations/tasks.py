@@ -23,21 +23,21 @@ ROUNDS = 20
 """Claims one task works off before it makes room for others: 2,000 rows at most, well inside the time limit."""
 
 
-@shared_task(base=PublicTask, name="integrations.tasks.work_deliveries", queue="inbound")
+@shared_task(base=PublicTask, name="integrations.tasks.work_deliveries")
 def work_deliveries(**kwargs: object) -> None:
     """Work off received webhooks until none is due."""
     woken("inbound")
     _until_empty(deliveries.work_deliveries, queue="inbound")
 
 
-@shared_task(base=PublicTask, name="integrations.tasks.work_outbox", queue="outbound")
+@shared_task(base=PublicTask, name="integrations.tasks.work_outbox")
 def work_outbox(**kwargs: object) -> None:
     """Work off the outbox until nothing is due."""
     woken("outbound")
     _until_empty(outbox.work_outbox, queue="outbound")
 
 
-@shared_task(base=PublicTask, name="integrations.tasks.sweep_deliveries", queue="health")
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_deliveries")
 def sweep_deliveries(**kwargs: object) -> None:
     """Wake a worker for deliveries, and hand over what left quarantine."""
     if _alone("deliveries"):
@@ -50,26 +50,26 @@ def sweep_deliveries(**kwargs: object) -> None:
         wake("inbound")
 
 
-@shared_task(base=PublicTask, name="integrations.tasks.sweep_outbox", queue="health")
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_outbox")
 def sweep_outbox(**kwargs: object) -> None:
     """Wake a worker for the outbox."""
     if _alone("outbox"):
         wake("outbound")
 
 
-@shared_task(base=PublicTask, name="integrations.tasks.sweep_health", queue="health")
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_health")
 def sweep_health(**kwargs: object) -> None:
     """Check the links that are due."""
     health.check_due_links()
 
 
-@shared_task(base=PublicTask, name="integrations.tasks.sweep_audit_chain", queue="health")
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_audit_chain")
 def sweep_audit_chain(**kwargs: object) -> None:
     """Link committed audit entries into their chains."""
     link_entries()
 
 
-@shared_task(base=PublicTask, name="integrations.tasks.sweep_retention", queue="bulk")
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_retention")
 def sweep_retention(**kwargs: object) -> None:
     """Make tomorrow's partitions and let go what is past its time."""
     if _alone("retention"):

@@ -51,7 +51,7 @@ class PublicTask(Task):
                 tenant_connection().set_schema_to_public()
 
 
-@shared_task(base=PublicTask, name="tenants.tasks.build_organization_schema", queue="bulk")
+@shared_task(base=PublicTask, name="tenants.tasks.build_organization_schema")
 def build_organization_schema(*, organization_id: str, **kwargs: object) -> None:
     """Build one registered organization."""
     organization = Organization.objects.get(pk=organization_id)
@@ -59,7 +59,7 @@ def build_organization_schema(*, organization_id: str, **kwargs: object) -> None
         build_organization(organization)
 
 
-@shared_task(base=PublicTask, name="tenants.tasks.sweep_organizations", queue="bulk")
+@shared_task(base=PublicTask, name="tenants.tasks.sweep_organizations")
 def sweep_organizations(**kwargs: object) -> None:
     """Build what was registered and never built: a lost wake-up costs seconds, never an organization."""
     waiting = Organization.objects.filter(status__in=[Organization.Status.CREATING, Organization.Status.FAILED])

@@ -118,6 +118,7 @@ MIDDLEWARE = [
     "tenants.middleware.OrganizationMiddleware",
     "config.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "integrations.ingress.middleware.WebhookMiddleware",  # webhooks go no further; before it: organization, id, HTTPS
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.HostSeparationMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -178,7 +179,13 @@ DATABASES = {
         **_app,
         "ENGINE": "django.db.backends.postgresql",
         "CONN_MAX_AGE": None,
-        "OPTIONS": {**_app.get("OPTIONS", {}), "options": "-c search_path=public"},
+        "OPTIONS": {
+            **_app.get("OPTIONS", {}),
+            "options": "-c search_path=public",
+            # Two statements, always the same: prepared from their second use, so planned once per connection.
+            "server_side_binding": True,
+            "prepare_threshold": 1,
+        },
         "TEST": {"MIRROR": "default"},
     },
     "owner": {**_owner, "ENGINE": TENANT_ENGINE, "CONN_MAX_AGE": 0},
@@ -224,6 +231,11 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30 if IS_PRODUCTION else 5
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "bulk"
+CELERY_TASK_ROUTES = {
+    "integrations.tasks.work_deliveries": {"queue": "inbound"},
+    "integrations.tasks.work_outbox": {"queue": "outbound"},
+    "integrations.tasks.sweep_*": {"queue": "health"},
+}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
 

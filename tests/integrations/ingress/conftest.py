@@ -53,10 +53,13 @@ def connect(organization: Any, *, number: str, waba: str, secret: str = APP_SECR
         integration.webhook_url = links.make_webhook_route(integration, secrets)
         integration.save()
         links.mirror(integration)
-    return Connected(organization, integration, integration.webhook_url.removeprefix("https://registry.example"), secret)
+    path = integration.webhook_url.removeprefix("https://registry.example")
+    return Connected(organization, integration, path, secret)
 
 
-def text_message(text: str = "Olá", *, number: str = "1001", waba: str = "2001", wamid: str = "wamid.A") -> dict[str, Any]:
+def text_message(
+    text: str = "Olá", *, number: str = "1001", waba: str = "2001", wamid: str = "wamid.A"
+) -> dict[str, Any]:
     """Compose one callback with one text message."""
     value = {
         "messaging_product": "whatsapp",
@@ -66,7 +69,8 @@ def text_message(text: str = "Olá", *, number: str = "1001", waba: str = "2001"
             {"from": "15550100100", "id": wamid, "timestamp": "1790000000", "type": "text", "text": {"body": text}}
         ],
     }
-    return {"object": "whatsapp_business_account", "entry": [{"id": waba, "changes": [{"field": "messages", "value": value}]}]}
+    entry = {"id": waba, "changes": [{"field": "messages", "value": value}]}
+    return {"object": "whatsapp_business_account", "entry": [entry]}
 
 
 @pytest.fixture

@@ -59,9 +59,8 @@ class TestPlatformUrl:
     def test_a_part_holds_nothing_of_the_other_organization(self, connected, other_organization, post):
         other = connect(other_organization, number="1002", waba="2002")
         secret_text = "only for globex"
-        message = both(
-            text_message(wamid="wamid.ours"), text_message(secret_text, number="1002", waba="2002", wamid="wamid.theirs")
-        )
+        theirs = text_message(secret_text, number="1002", waba="2002", wamid="wamid.theirs")
+        message = both(text_message(wamid="wamid.ours"), theirs)
         post(PATH, message, secret=PLATFORM_SECRET)
         work_deliveries()
 
@@ -102,7 +101,8 @@ class TestPlatformUrl:
         first = connect(organization, number="1001", waba="2001")
         second = connect(organization, number="1009", waba="2001")
         change = {"field": "account_update", "value": {"event": "ACCOUNT_VIOLATION", "violation_info": {}}}
-        body = {"object": "whatsapp_business_account", "entry": [{"id": "2001", "time": 1790000000, "changes": [change]}]}
+        entry = {"id": "2001", "time": 1790000000, "changes": [change]}
+        body = {"object": "whatsapp_business_account", "entry": [entry]}
 
         post(PATH, body, secret=PLATFORM_SECRET)
         work_deliveries()
