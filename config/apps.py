@@ -1,6 +1,7 @@
 """The top floor as a Django app: it holds commands and middleware, no models."""
 
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class ConfigConfig(AppConfig):
@@ -10,5 +11,7 @@ class ConfigConfig(AppConfig):
     verbose_name = "Installation"
 
     def ready(self) -> None:
-        """Bind the Celery app."""
-        from config import celery  # noqa: F401
+        """Bind the Celery app and start error reports."""
+        from config import celery, observability  # noqa: F401
+
+        observability.start(dsn=settings.SENTRY_DSN, environment=settings.ENVIRONMENT_NAME)
