@@ -32,10 +32,12 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8420)
     parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--public-url", help="how others reach it, if not by host and port")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
 
-    application = Application(data_dir=options.data_dir, base_url=f"http://{options.host}:{options.port}")
+    base_url = options.public_url or f"http://{options.host}:{options.port}"
+    application = Application(data_dir=options.data_dir, base_url=base_url)
     server = make_server(options.host, options.port, application, threaded=True, request_handler=QuietHandler)
     for number in (signal.SIGTERM, signal.SIGINT):
         # shutdown() waits for the serving loop, which runs in this thread: it must be asked from another one.

@@ -48,9 +48,9 @@ class FrameControl:
         return json_answer({"faults": self._application.faults.planned()})
 
     def plan_fault(self, request: Request) -> Response:
-        """Plan a fault: {vendor, kind, times, path_prefix?, operation?, moment?, status?, retry_after_s?, body?}."""
+        """Plan a fault: {vendor, kind, times, path_prefix?, operation?, …}; see README.md."""
         try:
-            fault = self._application.faults.plan(read_json(request), vendors=tuple(sorted(self._application.vendors)))
+            fault = self._application.faults.plan(read_json(request), vendors=self._application.vendors)
         except BadFault as error:
             raise Refused(400, {"error": str(error)}) from error
         return json_answer(asdict(fault), status=201)

@@ -12,8 +12,8 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from werkzeug.wrappers import Request, Response
@@ -44,6 +44,8 @@ class Fault:
     status: int | None = None
     retry_after_s: int = 2
     body: object = None
+    headers: dict[str, str] = field(default_factory=dict)
+    code: int | str = 0
 
 
 class Faults:
@@ -53,24 +55,18 @@ class Faults:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
-    def plan(self, values: dict[str, Any], *, vendors: tuple[str, ...]) -> Fault:
+    def plan(self, values: dict[str, Any], *, vendors: Mapping[str, Vendor]) -> Fault:
         """Add a fault; :raises BadFault: a field is unknown or wrong."""
         try:
             fault = Fault(**values)
         except TypeError as error:
-            raise BadFault(
-                "needed: vendor, kind; possible: times, path_prefix, operation, moment, status, retry_after_s, body"
-            ) from error
-        if fault.vendor not in vendors:
-            raise BadFault(f"vendor must be one of {', '.join(vendors)}")
-        if fault.kind not in KINDS:
-            raise BadFault(f"kind must be one of {', '.join(KINDS)}")
-        if fault.moment not in ("before", "after"):
-            raise BadFault("moment must be before or after")
-        if not isinstance(fault.times, int) or fault.times < 1:
-            raise BadFault("times must be a whole number above 0")
-        if fault.status is not None and fault.status not in range(200, 600):
-            raise BadFault("status must be an HTTP status")
+            names = ", ".join(entry.name for entry in fields(Fault))
+            raise BadFault(f"needed: vendor, kind; all fields: {names}") from error
+        for wrong, reason in _problems(fault, vendors):
+            if wrong:
+                raise BadFault(reason)
+        if fault.kind == "code":
+            _require_code(fault, vendors[fault.vendor])
         with self._lock:
             self._faults.append(fault)
         return fault
@@ -102,6 +98,24 @@ def play(fault: Fault, *, request: Request, vendor: Vendor) -> Response:
     return KINDS[fault.kind](fault, request, vendor)
 
 
+def _problems(fault: Fault, vendors: Mapping[str, Vendor]) -> tuple[tuple[bool, str], ...]:
+    statuses = range(200, 600)
+    return (
+        (fault.vendor not in vendors, f"vendor must be one of {', '.join(sorted(vendors))}"),
+        (fault.kind not in KINDS, f"kind must be one of {', '.join(KINDS)}"),
+        (fault.moment not in ("before", "after"), "moment must be before or after"),
+        (not isinstance(fault.times, int) or fault.times < 1, "times must be a whole number above 0"),
+        (fault.status is not None and fault.status not in statuses, "status must be an HTTP status"),
+    )
+
+
+def _require_code(fault: Fault, vendor: Vendor) -> None:
+    try:
+        vendor.refusal(fault.code)
+    except (KeyError, ValueError) as error:
+        raise BadFault(f"{fault.vendor} has no refusal with the code {fault.code!r}") from error
+
+
 def _too_many(fault: Fault, request: Request, vendor: Vendor) -> Response:
     return json_answer(vendor.failure(429), status=429)
 
@@ -115,7 +129,13 @@ def _broken(fault: Fault, request: Request, vendor: Vendor) -> Response:
 
 
 def _custom(fault: Fault, request: Request, vendor: Vendor) -> Response:
-    return json_answer(fault.body, status=fault.status or 400)
+    return json_answer(fault.body, status=fault.status or 400, headers=fault.headers)
+
+
+def _coded(fault: Fault, request: Request, vendor: Vendor) -> Response:
+    response = vendor.refusal(fault.code).response()
+    response.headers.update(fault.headers)
+    return response
 
 
 def _slow_drip(fault: Fault, request: Request, vendor: Vendor) -> Response:
@@ -178,6 +198,7 @@ KINDS: dict[str, Callable[[Fault, Request, Vendor], Response]] = {
     "429": _too_many,
     "429_retry_after": _too_many_with_time,
     "500": _broken,
+    "code": _coded,
     "custom": _custom,
     "slow_drip": _slow_drip,
     "html": _html,

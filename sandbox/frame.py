@@ -85,8 +85,8 @@ class Vendor(ABC):
     """
     Stand in for one vendor.
 
-    A subclass must set `key` and `label` and write `call` and `seed`; it may write `operation`, `failure`, `control`
-    and `pages`; it should not touch the faults, which the frame plays.
+    A subclass must set `key` and `label` and write `call` and `seed`; it may write `operation`, `failure`, `refusal`,
+    `control` and `pages`; it should not touch the faults, which the frame plays.
     """
 
     key: ClassVar[str]
@@ -107,6 +107,10 @@ class Vendor(ABC):
     def failure(self, status: int) -> object:
         """Return the body this vendor writes for 429 and 500."""
         return {"error": {"message": "failure", "status": status}}
+
+    def refusal(self, code: int | str) -> Refused:
+        """Return the vendor's own refusal with this code, for faults; :raises KeyError: the vendor has none."""
+        raise KeyError(code)
 
     @abstractmethod
     def seed(self) -> None:

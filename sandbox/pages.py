@@ -53,7 +53,11 @@ def page_routes(application: Application) -> Sequence[Route]:
         """Show the vendors, their phones and the faults."""
         return index_page(request, application)
 
-    return (Route("GET", "/", index), Route("GET", "/static/{name}", static_file))
+    return (
+        Route("GET", "/", index),
+        Route("GET", "/static/{name}", static_file),
+        Route("GET", "/favicon.ico", no_icon),
+    )
 
 
 def html_page(request: Request, *, title: str, content: Markup, script: str) -> Response:
@@ -90,6 +94,11 @@ def options(names: Sequence[str]) -> Markup:
 def other_language(request: Request) -> str:
     """Return the language that the page is not in."""
     return next(language for language in LANGUAGES if language != language_of(request))
+
+
+def no_icon(request: Request) -> Response:
+    """Tell browsers that there is no icon."""
+    return Response(status=204)
 
 
 def static_file(request: Request, name: str) -> Response:

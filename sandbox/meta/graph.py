@@ -114,6 +114,10 @@ class GraphVendor(Vendor):
         """Return Graph's body for too many calls and for a failure of the service."""
         return graph_error(80007 if status == HTTPStatus.TOO_MANY_REQUESTS else 2).body
 
+    def refusal(self, code: int | str) -> Refused:
+        """Return Graph's refusal with this code."""
+        return graph_error(int(code), "Planned by a fault of the sandbox.", product=self.product)
+
     def refuse_field(self, problem: FieldProblem) -> Refused:
         """Return the refusal for a wrong field; a product with codes of its own overrides this."""
         return graph_error(100, message=problem.reason)
@@ -132,9 +136,8 @@ class GraphVendor(Vendor):
         call = GraphCall(
             request=request, version=version, caller=caller, node=node, query=query, body=self._body(request, entry)
         )
-        usage = json.dumps({"call_count": 1, "total_cputime": 1, "total_time": 1}, separators=(",", ":"))
         answer = entry.handler(call)
-        return answer if isinstance(answer, Response) else json_answer(answer, headers={"X-App-Usage": usage})
+        return answer if isinstance(answer, Response) else json_answer(answer, headers=_usage(node))
 
     def _check_caller(self, request: Request, *, entry: Operation, caller: Caller, node: Document, key: str) -> None:
         if entry.app:
@@ -160,6 +163,15 @@ class GraphVendor(Vendor):
         except FieldProblem as problem:
             raise self.refuse_field(problem) from problem
         return body
+
+
+def _usage(node: Document) -> dict[str, str]:
+    share = {"call_count": 1, "total_cputime": 1, "total_time": 1}
+    headers = {"X-App-Usage": json.dumps(share, separators=(",", ":"))}
+    if node["targets"]:
+        entry = {"type": "whatsapp", **share, "estimated_time_to_regain_access": 0}
+        headers["X-Business-Use-Case-Usage"] = json.dumps({node["targets"][0]: [entry]}, separators=(",", ":"))
+    return headers
 
 
 def split_version(path: str) -> tuple[str, list[str]]:

@@ -58,8 +58,11 @@
     }
     const made = element(tag);
     made.src = address;
-    if (tag === "img") made.alt = content.caption || fallback;
-    else made.controls = true;
+    if (tag === "img") {
+      made.alt = content.caption || fallback;
+      made.addEventListener("load", () => { list.scrollTop = list.scrollHeight; });
+    }
+    if (tag !== "img") made.controls = true;
     return made;
   }
 
@@ -176,7 +179,7 @@
     if (message.direction === "incoming") {
       line.append(ticks(message));
     } else {
-      const react = element("button", { text: "👍", label: texts.react });
+      const react = element("button", { text: "☺", label: texts.react });
       react.type = "button";
       react.addEventListener("click", () => write({ type: "reaction", reaction: { message_id: message.id, emoji: "👍" } }));
       line.append(react);
@@ -251,7 +254,12 @@
     shown = "";
     location.hash = encodeURIComponent(key);
     document.getElementById("who").open = false;
+    keepCustomer();
     await refresh();
+  }
+
+  function keepCustomer() {
+    document.querySelector("a.language").hash = location.hash;
   }
 
   async function poll() {
@@ -282,6 +290,7 @@
       if (customer) await write({ type: button.dataset.kind });
     });
   }
+  keepCustomer();
   if (customer) document.getElementById("who").open = false;
   listCustomers();
   poll();

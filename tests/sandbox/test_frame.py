@@ -81,6 +81,17 @@ class TestFaults:
             with pytest.raises(ValueError):  # noqa: PT011 - any failure to parse will do
                 answer.json()
 
+    def test_can_be_any_refusal_of_the_vendor(self, sandbox: Sandbox) -> None:
+        sandbox.write()
+        fault(sandbox, "code", code=131056, operation="messages")
+        fault(sandbox, "custom", status=418, body={"tea": True}, headers={"Retry-After": "9"})
+
+        answer = sandbox.send("text", {"body": "x"})
+        custom = call(sandbox)
+
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, 131056)
+        assert (custom.status_code, custom.json(), custom.headers["Retry-After"]) == (418, {"tea": True}, "9")
+
     def test_reset_cuts_the_line(self, sandbox: Sandbox) -> None:
         fault(sandbox, "reset")
 
@@ -135,7 +146,14 @@ class TestFaults:
         assert sandbox.send("text", {"body": "x"}).ok
 
     @pytest.mark.parametrize(
-        "values", [{"kind": "flood"}, {"kind": "500", "times": 0}, {"kind": "500", "novelty": 1}, {"vendor": "acme"}]
+        "values",
+        [
+            {"kind": "flood"},
+            {"kind": "500", "times": 0},
+            {"kind": "500", "novelty": 1},
+            {"vendor": "acme"},
+            {"kind": "code", "code": 7},
+        ],
     )
     def test_refuse_what_cannot_be_played(self, sandbox: Sandbox, values: dict[str, Any]) -> None:
         body = {"vendor": "whatsapp", "kind": "500"} | values
