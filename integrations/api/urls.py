@@ -1,9 +1,34 @@
 """Addresses of the framework under /api/v1/. The catch-all comes last: include other rooms before this one."""
 
-from django.urls import URLPattern, re_path
+from django.urls import URLPattern, path, re_path
 
+from integrations.api import catalogue, connections, history, organization
 from integrations.api.views import UnknownAddress
 
+_ONE = "integrations/<str:integration_id>/"
+_DELIVERY = f"{_ONE}deliveries/<str:delivery_id>/"
+
 urlpatterns: list[URLPattern] = [
+    path("providers/", catalogue.ProvidersView.as_view(), name="providers"),
+    path("providers/<str:key>/", catalogue.ProviderView.as_view(), name="provider"),
+    path("integrations/", connections.IntegrationsView.as_view(), name="integrations"),
+    path(_ONE, connections.IntegrationView.as_view(), name="integration"),
+    path(f"{_ONE}credentials/", connections.CredentialsView.as_view(), name="integration-credentials"),
+    path(f"{_ONE}test/", connections.ConnectionTestView.as_view(), name="integration-test"),
+    path(f"{_ONE}disable/", connections.DisableView.as_view(), name="integration-disable"),
+    path(f"{_ONE}enable/", connections.EnableView.as_view(), name="integration-enable"),
+    path(f"{_ONE}health-checks/", history.HealthChecksView.as_view(), name="integration-health-checks"),
+    path(f"{_ONE}issues/", history.IssuesView.as_view(), name="integration-issues"),
+    path(f"{_ONE}events/", history.EventsView.as_view(), name="integration-events"),
+    path(f"{_ONE}calls/", history.CallsView.as_view(), name="integration-calls"),
+    path(f"{_ONE}deliveries/", history.DeliveriesView.as_view(), name="integration-deliveries"),
+    path(_DELIVERY, history.DeliveryView.as_view(), name="integration-delivery"),
+    path(f"{_DELIVERY}replay/", history.ReplayView.as_view(), name="integration-replay"),
+    path("api-keys/", organization.ApiKeysView.as_view(), name="api-keys"),
+    path("api-keys/<str:key_id>/", organization.ApiKeyView.as_view(), name="api-key"),
+    path("members/", organization.MembersView.as_view(), name="members"),
+    path("usage/", organization.UsageView.as_view(), name="usage"),
+    path("audit-entries/", organization.AuditEntriesView.as_view(), name="audit-entries"),
+    path("audit-entries/verify/", organization.AuditVerificationView.as_view(), name="audit-entries-verify"),
     re_path(r"^.*$", UnknownAddress.as_view(), name="unknown-address"),
 ]

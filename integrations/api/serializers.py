@@ -1,0 +1,349 @@
+"""The objects of the framework's rooms, as API.md section 4 writes them. No secret is a field of any of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from dispatch.models import DeliveryStatus, LinkHealth, LinkStatus, WebhookDelivery
+from integrations.api.fields import ClosedSetField, EnvironmentField, OptionalText, TimeField
+from integrations.contract import (
+    AuthenticationFailed,
+    Category,
+    Misconfigured,
+    NotFound,
+    PermissionMissing,
+    ProviderError,
+    ProviderOutage,
+    QuotaExhausted,
+    RateLimited,
+    RequestRejected,
+    SignatureRefused,
+    Unavailable,
+    UnexpectedResponse,
+)
+from integrations.models import Credential, Integration
+from meter.models import Call, HealthCheck
+
+Data = serializers.Serializer[Any]
+
+FAILURE = {
+    "type": ["object", "null"],
+    "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+}
+CODES = {
+    kind.__name__: kind.api_code
+    for kind in (
+        AuthenticationFailed,
+        Misconfigured,
+        NotFound,
+        PermissionMissing,
+        ProviderOutage,
+        QuotaExhausted,
+        RateLimited,
+        RequestRejected,
+        SignatureRefused,
+        Unavailable,
+        UnexpectedResponse,
+    )
+}
+"""Tables keep the name of an error's class, the contract speaks in codes."""
+
+
+def code_of(error_class: str) -> str:
+    """Return the stable code of a stored class name; a class of our own speaks for itself (worker_died)."""
+    return CODES.get(error_class) or re.sub(r"(?<!^)(?=[A-Z])", "_", error_class).lower()
+
+
+class IntegrationStatusField(ClosedSetField):
+    """What an integration still can do."""
+
+    values = tuple(LinkStatus.values)
+
+
+class HealthField(ClosedSetField):
+    """How an integration is doing."""
+
+    values = tuple(LinkHealth.values)
+
+
+class CategoryField(ClosedSetField):
+    """One of the six categories."""
+
+    values = tuple(str(category) for category in Category)
+
+
+class DeliveryStatusField(ClosedSetField):
+    """The life of a delivery."""
+
+    values = tuple(DeliveryStatus.values)
+
+
+class ChoiceSerializer(Data):
+    """One value that a field takes."""
+
+    value = serializers.CharField()
+    label = serializers.CharField()
+
+
+class ProviderFieldSerializer(Data):
+    """One field of a provider's form."""
+
+    name = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # DRF's own attribute of the same name
+    kind = serializers.CharField()
+    required = serializers.BooleanField()  # type: ignore[assignment]
+    secret = serializers.BooleanField()
+    pattern = serializers.CharField()
+    help = serializers.CharField()
+    example = serializers.CharField()
+    default = serializers.CharField()  # type: ignore[assignment]
+    choices = ChoiceSerializer(many=True)
+
+
+class LimitSerializer(Data):
+    """One of a vendor's limits."""
+
+    scope = serializers.CharField()
+    count = serializers.IntegerField()
+    per_s = serializers.FloatField()
+    burst = serializers.IntegerField(allow_null=True)
+    operations = serializers.ListField(child=serializers.CharField())
+
+
+class ProviderSerializer(Data):
+    """A provider of the catalogue."""
+
+    key = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
+    category = CategoryField()
+    api_version = serializers.CharField()
+    auth = serializers.CharField()
+    docs_url = serializers.URLField()
+    credentials = ProviderFieldSerializer(many=True)
+    settings = ProviderFieldSerializer(many=True)
+    capabilities = serializers.ListField(child=serializers.CharField())
+    webhook_events = serializers.ListField(child=serializers.CharField())
+    limits = LimitSerializer(many=True)
+
+
+class HealthDetailSerializer(Data):
+    """Why the health is what it is, and what to do."""
+
+    cause = OptionalText(source="health_cause")
+    since = TimeField(source="health_since", allow_null=True)
+    who = OptionalText(source="health_who")
+    next_action = OptionalText(source="health_next_action")
+
+
+class AccountSerializer(Data):
+    """The account at the vendor."""
+
+    external_id = OptionalText(source="account_external_id")
+    label = OptionalText(source="account_label")  # type: ignore[assignment]
+
+
+class CredentialSerializer(Data):
+    """What may be known of a credential: never its values."""
+
+    version = serializers.IntegerField()
+    fields = serializers.ListField(child=serializers.CharField())  # type: ignore[assignment]
+    fingerprint = serializers.CharField()
+    last4 = OptionalText()
+    expires_at = TimeField(allow_null=True)
+    rotated_at = serializers.SerializerMethodField()
+
+    @extend_schema_field({"type": ["string", "null"], "format": "date-time"})
+    def get_rotated_at(self, credential: Credential) -> str | None:
+        """Return when this version replaced another; null for the first."""
+        return TimeField().to_representation(credential.created_at) if credential.version > 1 else None
+
+
+class WebhookSerializer(Data):
+    """The integration's own webhook URL."""
+
+    url = OptionalText(source="webhook_url")
+    registered = serializers.BooleanField(source="webhook_registered")
+    verified_at = TimeField(source="webhook_verified_at", allow_null=True)
+    last_received_at = TimeField(source="webhook_last_received_at", allow_null=True)
+
+
+class IntegrationSerializer(Data):
+    """An integration."""
+
+    id = serializers.UUIDField()
+    provider = serializers.CharField()
+    category = CategoryField()
+    name = serializers.CharField()
+    environment = EnvironmentField()
+    status = IntegrationStatusField()
+    health = HealthField()
+    health_detail = HealthDetailSerializer(source="*")
+    account = AccountSerializer(source="*")
+    capabilities = serializers.ListField(child=serializers.CharField())
+    settings = serializers.DictField()
+    credential = serializers.SerializerMethodField()
+    webhook = WebhookSerializer(source="*")
+    last_tested_at = TimeField(allow_null=True)
+    created_at = TimeField()
+
+    @extend_schema_field(CredentialSerializer(allow_null=True))
+    def get_credential(self, integration: Integration) -> dict[str, Any] | None:
+        """Describe the credential that serves; null where it was destroyed. A list fetches all in one query."""
+        if "serving" in integration.__dict__:
+            credential = next(iter(integration.__dict__["serving"]), None)
+        else:
+            credential = integration.current_credential
+        return dict(CredentialSerializer(credential).data) if credential else None
+
+
+class CredentialsInputSerializer(Data):
+    """New values; secret fields left out keep theirs."""
+
+    credentials = serializers.DictField(child=serializers.JSONField())
+    settings = serializers.DictField(child=serializers.JSONField(), required=False)
+
+
+class IntegrationChangeSerializer(Data):
+    """What may be changed beside the credential."""
+
+    name = serializers.CharField(max_length=120, required=False)
+    settings = serializers.DictField(child=serializers.JSONField(), required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a change of nothing, which is a misspelled field."""
+        if not attrs:
+            raise serializers.ValidationError("Send a name or settings.")
+        return attrs
+
+
+class VerdictSerializer(Data):
+    """Whether one capability works."""
+
+    capability = serializers.CharField()
+    ok = serializers.BooleanField()
+    detail = serializers.CharField()
+
+
+class ProviderErrorSerializer(Data):
+    """A vendor's refusal in our words."""
+
+    code = serializers.CharField(source="api_code")
+    message = serializers.SerializerMethodField()
+    who = serializers.CharField()
+    next_action = serializers.CharField()
+
+    def get_message(self, error: ProviderError) -> str:
+        """Say what happened, with the vendor's own explanation where there is one."""
+        return f"{error.message} {error.vendor_detail}".strip()
+
+
+class TestResultSerializer(Data):
+    """The answer of a test."""
+
+    success = serializers.BooleanField()
+    checked_at = TimeField()
+    duration_ms = serializers.FloatField()
+    verdicts = VerdictSerializer(many=True)
+    error = ProviderErrorSerializer(allow_null=True)
+
+
+class HealthCheckSerializer(Data):
+    """One live check of the past."""
+
+    id = serializers.UUIDField()
+    checked_at = TimeField(source="at")
+    success = serializers.BooleanField(source="is_ok")
+    duration_ms = serializers.FloatField()
+    verdicts = VerdictSerializer(many=True)
+    error = serializers.SerializerMethodField()
+
+    @extend_schema_field(FAILURE)
+    def get_error(self, check: HealthCheck) -> dict[str, str] | None:
+        """Say what failed; null for a good check."""
+        return None if check.is_ok else {"code": code_of(check.error_class), "message": check.detail}
+
+
+class IssueSerializer(Data):
+    """A problem, open until `resolved_at`."""
+
+    id = serializers.UUIDField()
+    cause = serializers.CharField()
+    text = serializers.CharField()
+    who = serializers.CharField()
+    next_action = serializers.CharField()
+    count = serializers.IntegerField()
+    opened_at = TimeField()
+    last_seen_at = TimeField()
+    resolved_at = TimeField(allow_null=True)
+
+
+class EventSerializer(Data):
+    """A parsed fact."""
+
+    id = serializers.UUIDField()
+    type = serializers.CharField()
+    external_id = OptionalText()
+    occurred_at = TimeField(allow_null=True)
+    received_at = TimeField()
+    object = OptionalText()
+    data = serializers.DictField()
+
+
+class DeliverySerializer(Data):
+    """A verified webhook."""
+
+    id = serializers.UUIDField()
+    received_at = TimeField()
+    status = DeliveryStatusField()
+    attempts = serializers.IntegerField()
+    next_attempt_at = serializers.SerializerMethodField()
+    error = serializers.SerializerMethodField()
+    events = serializers.ListField(child=serializers.UUIDField(), source="event_ids")
+
+    @extend_schema_field({"type": ["string", "null"], "format": "date-time"})
+    def get_next_attempt_at(self, delivery: WebhookDelivery) -> str | None:
+        """Return when it is tried next; null when nothing is left to do."""
+        is_waiting = delivery.status in {DeliveryStatus.RECEIVED, DeliveryStatus.FAILED}
+        return TimeField().to_representation(delivery.next_attempt_at) if is_waiting else None
+
+    @extend_schema_field(FAILURE)
+    def get_error(self, delivery: WebhookDelivery) -> dict[str, str] | None:
+        """Say what stood in the way; null when nothing did."""
+        if not delivery.error_class and not delivery.error_text:
+            return None
+        return {"code": code_of(delivery.error_class), "message": delivery.error_text}
+
+
+class DeliveryDetailSerializer(DeliverySerializer):
+    """A verified webhook with its redacted headers; the body is there for keys with deliveries:body alone."""
+
+    size_bytes = serializers.IntegerField(source="body_bytes")
+    headers = serializers.DictField(child=serializers.CharField())
+    body = serializers.CharField(required=False, allow_null=True, help_text="Only with deliveries:body.")
+    body_encoding = serializers.CharField(required=False, help_text="utf-8, or base64 for what is no text.")
+
+
+class CallSerializer(Data):
+    """One call to the vendor: no query, no body."""
+
+    id = serializers.UUIDField()
+    started_at = TimeField(source="at")
+    operation = serializers.CharField()
+    method = serializers.CharField()
+    url = serializers.CharField()
+    status = serializers.IntegerField(allow_null=True)
+    duration_ms = serializers.FloatField()
+    error = serializers.SerializerMethodField()
+    vendor_code = OptionalText()
+    trace_id = OptionalText()
+    request_bytes = serializers.IntegerField()
+    response_bytes = serializers.IntegerField()
+
+    @extend_schema_field({"type": ["string", "null"]})
+    def get_error(self, call: Call) -> str | None:
+        """Return the code of what failed; null for a good answer."""
+        return code_of(call.error_class) or None
