@@ -1,7 +1,5 @@
 """Channels: messages, conversations, contacts, templates."""
 
-from typing import Any, ClassVar
-
 from django.apps import AppConfig
 
 
@@ -10,11 +8,12 @@ class ChannelsConfig(AppConfig):
 
     name = "channels_app"
     verbose_name = "Channels"
-    handlers: ClassVar[dict[str, Any]] = {
-        # "inbound": "channels_app.inbound.handle",
+    handlers = {
+        "inbound": "channels_app.inbound.handle",
         "outbox": {
-            # "message.send": "channels_app.outbox.SEND_MESSAGE",
-            # "message.read": "channels_app.outbox.MARK_READ",
-            # "media.download": "channels_app.outbox.DOWNLOAD_MEDIA",
+            "message.send": "channels_app.outbox.SEND_MESSAGE",
+            "message.read": "channels_app.outbox.MARK_READ",
+            "message.typing": "channels_app.outbox.SEND_TYPING",
+            "media.download": "channels_app.outbox.DOWNLOAD_MEDIA",
         },
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -24,6 +26,8 @@ class Contact(OrganizationModel):
     username = models.CharField(_("username"), max_length=120, blank=True)
     name = models.CharField(_("name"), max_length=200, blank=True)
     marketing_stopped = models.BooleanField(_("wants no marketing"), default=False)
+    marketing_changed_at = models.DateTimeField(null=True, blank=True)
+    seen_at = models.DateTimeField(_("last told by the channel"), null=True, blank=True)
     blocked_reason = models.CharField(_("not reachable because"), max_length=60, blank=True)
     created_at = models.DateTimeField(default=clock.now)
     updated_at = models.DateTimeField(auto_now=True)
@@ -77,6 +81,27 @@ class Conversation(OrganizationModel):
     def __str__(self) -> str:
         return f"conversation {self.id}"
 
+    def note(self, text: str, *, at: datetime, is_inbound: bool) -> None:
+        """Show a new message in the list: the latest text and times; what the person wrote counts as unread."""
+        if self.last_message_at is None or at >= self.last_message_at:
+            self.last_message_at, self.last_text = at, text[:160]
+        if is_inbound:
+            self.unread_count += 1
+            self.note_inbound(at)
+
+    def note_inbound(self, at: datetime) -> None:
+        """The person did something: the channel's window opens anew."""
+        if self.last_inbound_at is None or at > self.last_inbound_at:
+            self.last_inbound_at = at
+
+    def take_over(self, other: Conversation) -> None:
+        """Add what another conversation with the same person says."""
+        if other.last_message_at:
+            self.note(other.last_text, at=other.last_message_at, is_inbound=False)
+        if other.last_inbound_at:
+            self.note_inbound(other.last_inbound_at)
+        self.unread_count += other.unread_count
+
 
 class Direction(models.TextChoices):
     """Seen from the organization."""
@@ -105,6 +130,18 @@ STATUS_RANK = {
 """Statuses never move down this ladder; `failed` is final unless a later delivered arrives (WhatsApp card)."""
 
 
+class MediaState(models.TextChoices):
+    """Where the file of a message is; empty for messages without one."""
+
+    WAITING = "waiting", _("being fetched")
+    KEPT = "kept", _("kept")
+    FAILED = "failed", _("could not be fetched")
+
+
+OUTCOME_UNKNOWN = "outcome_unknown"
+"""The reason of a failure after which the vendor may have sent the message all the same."""
+
+
 class Message(OrganizationModel):
     """One message, in or out. `content` is the channel-neutral content of its type (see `channels_app.contract`)."""
 
@@ -122,7 +159,7 @@ class Message(OrganizationModel):
     error = models.JSONField(_("error"), null=True, blank=True)
     pricing = models.JSONField(null=True, blank=True)
     media_file_id = models.UUIDField(null=True, blank=True)
-    media_state = models.CharField(max_length=12, blank=True)
+    media_state = models.CharField(max_length=12, blank=True, choices=MediaState.choices)
     is_echo = models.BooleanField(_("sent from the phone"), default=False)
     is_deleted = models.BooleanField(_("deleted by the sender"), default=False)
     edited_at = models.DateTimeField(null=True, blank=True)
@@ -144,17 +181,18 @@ class Message(OrganizationModel):
         indexes = [
             models.Index(fields=["conversation", "-occurred_at"], name="message_in_conversation"),
             models.Index(fields=["-created_at"], name="message_recent"),
+            models.Index(fields=["integration", "reply_to"], name="message_answers", condition=~models.Q(reply_to="")),
         ]
 
     def __str__(self) -> str:
         return f"{self.direction} {self.type} {self.id}"
 
-    def move_to(self, status: str, *, at: object | None = None) -> bool:
+    def move_to(self, status: str, *, at: datetime | None = None) -> bool:
         """
         Move forward to a status and stamp its time; return whether it moved.
 
-        Rank sent < delivered < read; `failed` yields only to a later delivered or read. Times are kept even when
-        the status itself came out of order.
+        Rank sent < delivered < read; `failed` yields only to a later delivered or read, and to sent where nobody
+        knew what became of the message. Times are kept even when the status itself came out of order.
         """
         moment = at or clock.now()
         stamp = f"{status}_at"
@@ -162,12 +200,17 @@ class Message(OrganizationModel):
             setattr(self, stamp, moment)
         if not self._may_move_to(status):
             return False
+        if self.status == MessageStatus.FAILED:
+            self.error = None  # what was reported later proves the failure wrong
         self.status = status
         return True
 
     def _may_move_to(self, status: str) -> bool:
         if self.status == MessageStatus.FAILED:
-            return status in {MessageStatus.DELIVERED, MessageStatus.READ}
+            was_guessed = (self.error or {}).get("reason") == OUTCOME_UNKNOWN
+            return status in {MessageStatus.DELIVERED, MessageStatus.READ} or (
+                was_guessed and status == MessageStatus.SENT
+            )
         if status == MessageStatus.FAILED:
             return self.status in {MessageStatus.QUEUED, MessageStatus.SENT}
         if status == MessageStatus.EXPIRED:

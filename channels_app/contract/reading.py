@@ -48,24 +48,28 @@ class _Reader:
         self.data = data
         self.path = path
 
+    def at(self, name: str) -> str:
+        """Return a member's path; contacts stand under their own name."""
+        return self.path if name == self.path else f"{self.path}.{name}"
+
     def text(self, name: str, *, required: bool = False) -> str:
         value = self.data.get(name)
         if value is None and not required:
             return ""
         if not isinstance(value, str) or (required and not value.strip()):
-            raise malformed(f"{self.path}.{name}", "a text that is not empty" if required else "a text")
+            raise malformed(self.at(name), "a text that is not empty" if required else "a text")
         return value
 
     def flag(self, name: str) -> bool:
         value = self.data.get(name, False)
         if not isinstance(value, bool):
-            raise malformed(f"{self.path}.{name}", "true or false")
+            raise malformed(self.at(name), "true or false")
         return value
 
     def number(self, name: str) -> float:
         value = self.data.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise malformed(f"{self.path}.{name}", "a number")
+            raise malformed(self.at(name), "a number")
         return float(value)
 
     def objects(self, name: str, *, required: bool = False) -> tuple[Mapping[str, Any], ...]:
@@ -74,20 +78,20 @@ class _Reader:
             return ()
         is_list = isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
         if not is_list or (required and not value):
-            raise malformed(f"{self.path}.{name}", "a list of objects")
+            raise malformed(self.at(name), "a list of objects")
         return tuple(value or ())
 
     def object(self, name: str) -> Mapping[str, Any] | None:
         value = self.data.get(name)
         if value is not None and not isinstance(value, Mapping):
-            raise malformed(f"{self.path}.{name}", "an object")
+            raise malformed(self.at(name), "an object")
         return value
 
     def worded(self, name: str, inner: str) -> str:
         """Take a text that may stand bare or as {inner: text}."""
         value = self.data.get(name)
         if isinstance(value, Mapping):
-            return _Reader(value, path=f"{self.path}.{name}").text(inner, required=True)
+            return _Reader(value, path=self.at(name)).text(inner, required=True)
         return self.text(name)
 
 

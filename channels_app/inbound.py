@@ -1,0 +1,97 @@
+"""
+From a channel's events to rows. Runs inside the delivery's transaction, once per event; any order gives the same rows.
+
+An error raised here rolls the whole delivery back, and it is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from channels_app import usage
+from channels_app.contract import EventType, TemplateData
+from channels_app.models import Template
+from channels_app.services import people, records, standing, statuses
+from dispatch import outbox
+from integrations.contract import InboundEvent
+from integrations.models import Event, Integration
+
+Handler = Callable[[Integration, Any, datetime], None]
+
+
+def handle(integration: Integration, event_row: Event, event: InboundEvent) -> None:
+    """Write what one event of a communication integration says; a type without a handler stays an Event only."""
+    handler = _HANDLERS.get(event.type)
+    if handler is not None:
+        handler(integration, event.data, statuses.stamp(event.occurred_at or event_row.received_at))
+
+
+def _received(integration: Integration, data: Any, at: datetime) -> None:
+    message = records.record_inbound(integration, data, at=at)
+    if message is not None:
+        usage.count(integration, usage.MESSAGES_RECEIVED)
+        outbox.publish("message.received", str(message.id), details={"type": message.type})
+
+
+def _echoed(integration: Integration, data: Any, at: datetime) -> None:
+    records.record_echo(integration, data, at=at)
+
+
+def _status_changed(integration: Integration, data: Any, at: datetime) -> None:
+    statuses.note_status(integration, data, at=at)
+
+
+def _failed(integration: Integration, data: Any, at: datetime) -> None:
+    standing.note_error(integration, data["error"])
+
+
+def _template_changed(integration: Integration, data: TemplateData, at: datetime) -> None:
+    template = _template(integration, data)
+    if template is None or (template.changed_at and template.changed_at > at):
+        return
+    for name in ("status", "quality", "category"):
+        if value := data[name]:
+            setattr(template, name, value)
+    if data["change"] == "status":
+        template.reason = data["reason"] or data["recommendation"]
+    template.external_id = data["external_id"] or template.external_id
+    template.changed_at = at
+    template.save()
+
+
+def _template(integration: Integration, data: TemplateData) -> Template | None:
+    """Return the locked row of a template, made where the news is the first we hear of it."""
+    if data["name"] and data["language"]:
+        Template.objects.bulk_create(
+            [Template(integration=integration, name=data["name"], language=data["language"])], ignore_conflicts=True
+        )
+        wanted = {"name": data["name"], "language": data["language"]}
+    else:
+        wanted = {"external_id": data["external_id"]}
+    return Template.objects.select_for_update().filter(integration=integration, **wanted).first()
+
+
+def _account_changed(integration: Integration, data: Any, at: datetime) -> None:
+    standing.note_account(integration, data, at=at)
+
+
+def _contact_changed(integration: Integration, data: Any, at: datetime) -> None:
+    people.move(integration, data, at=at)
+
+
+def _preference_changed(integration: Integration, data: Any, at: datetime) -> None:
+    people.note_preference(integration, data, at=at)
+
+
+_HANDLERS: Mapping[str, Handler] = {
+    EventType.MESSAGE_RECEIVED: _received,
+    EventType.MESSAGE_ECHOED: _echoed,
+    EventType.MESSAGE_STATUS_CHANGED: _status_changed,
+    EventType.MESSAGE_ERROR: _failed,
+    EventType.TEMPLATE_CHANGED: _template_changed,
+    EventType.ACCOUNT_CHANGED: _account_changed,
+    EventType.CONTACT_CHANGED: _contact_changed,
+    EventType.CONTACT_PREFERENCE_CHANGED: _preference_changed,
+}
