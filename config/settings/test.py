@@ -10,7 +10,9 @@ for _name in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "CACHE_URL", "S
 from config.settings.base import *  # noqa: E402, F403
 from config.settings.base import CACHES, DATABASES  # noqa: E402
 
-TEST_DATABASE = f"test_{os.getppid()}_{os.environ.get('PYTEST_XDIST_WORKER', os.getpid())}"
+TEST_DATABASE = (
+    os.environ.get("TEST_DATABASE_NAME") or f"test_{os.getppid()}_{os.environ.get('PYTEST_XDIST_WORKER', os.getpid())}"
+)
 for _settings in DATABASES.values():
     _settings["NAME"] = TEST_DATABASE
 # A test's transaction is seen by itself alone, so receiving shares its connection; tests of real processes do not.

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from config.startup import require_master_keys
 from meter.partitions import make_partitions
 from tenants.services import migrate_everything
 
@@ -19,4 +20,5 @@ class Command(BaseCommand):
         """Migrate and make the days' partitions."""
         moved = migrate_everything()
         make_partitions()
+        require_master_keys()
         self.stdout.write(f"Migrated. Organizations brought up to date: {moved}.")

@@ -11,6 +11,10 @@ from django.core.management.base import BaseCommand
 
 from config import processes
 from config.parts import COMMANDS, PYTHON
+from config.startup import require_master_keys
+
+NEEDS_KEYS = frozenset({"web", "worker", "beat"})
+"""Parts that would fail at their first secret; without a part the migrations' process asks."""
 
 
 class Command(BaseCommand):
@@ -25,6 +29,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, part: str | None, **options: Any) -> None:
         """Replace this process; it does not return."""
+        if part in NEEDS_KEYS:
+            require_master_keys()
         os.chdir(processes.PROJECT_ROOT)
         command = COMMANDS[part](os.environ) if part else (PYTHON, "-m", "config.parts")
         sys.stdout.flush()

@@ -1,0 +1,19 @@
+"""What must be true before a process of the product starts to work."""
+
+from __future__ import annotations
+
+from django.core.management.base import CommandError
+
+from vault.services import BadKeyRing, check_master_keys
+
+
+def require_master_keys() -> None:
+    """
+    Prove that the master keys open what is stored.
+
+    :raises CommandError: they do not; one line says which setting to mend, and the command ends with it
+    """
+    try:
+        check_master_keys()
+    except BadKeyRing as error:
+        raise CommandError(str(error)) from None
