@@ -29,6 +29,8 @@ PHONE_CHOICES: dict[str, tuple[str, ...]] = {
     "account_mode": ("LIVE", "SANDBOX"),
     "can_send": ("AVAILABLE", "LIMITED", "BLOCKED"),
 }
+# A phone shows the end of a chat; the page asks every second.
+SHOWN_MESSAGES = 200
 TEMPLATE_STATUSES = {
     "approve": "APPROVED", "reject": "REJECTED", "pause": "PAUSED", "disable": "DISABLED", "flag": "FLAGGED",
 }  # fmt: skip
@@ -190,7 +192,7 @@ class Control:
         phone = self._phone(request.args.get("phone_number_id", ""))
         reader = self._customer(customer)
         chat = self._state.chat(phone["id"], reader["id"])
-        messages = self._state.messages.all(owner=chat_key(phone["id"], reader["id"]))
+        messages = self._state.messages.all(owner=chat_key(phone["id"], reader["id"]), last=SHOWN_MESSAGES)
         business_id = self._state.waba_of(phone)["business_id"]
         return json_answer({
             "customer": reader | {"user_id": self._state.bsuid(reader, business_id=business_id)},

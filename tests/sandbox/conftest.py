@@ -84,6 +84,11 @@ class Receiver:
         return False
 
 
+def code_of(answer: requests.Response) -> int:
+    """Return the code of Meta's refusal."""
+    return int(answer.json()["error"]["code"])
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from typing import Any
 
 import pytest
 import requests
 
-from tests.sandbox.conftest import Receiver, Sandbox
-from tests.sandbox.test_messages import code_of
+from tests.sandbox.conftest import Receiver, Sandbox, code_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"test picture"
 
@@ -97,7 +97,5 @@ class TestIncomingMedia:
 
 
 def parse(receiver: Receiver) -> dict[str, Any]:
-    import json
-
     value: dict[str, Any] = json.loads(receiver.next()[2])["entry"][0]["changes"][0]["value"]
     return value

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import CUSTOMER, Sandbox
+from tests.sandbox.conftest import CUSTOMER, Sandbox, code_of
 
 BUTTONS = [{"type": "reply", "reply": {"id": "yes", "title": "Sim"}}]
 BODY = {"body": {"text": "Posso confirmar?"}}
@@ -82,10 +82,6 @@ REFUSED: list[tuple[str, object, dict[str, Any], int]] = [
     ("interactive", {"type": "contact_request", **BODY}, {}, 131009),
     ("reaction", {"message_id": "wamid.unknown", "emoji": "👍"}, {}, 131009),
 ]
-
-
-def code_of(answer: Any) -> int:
-    return int(answer.json()["error"]["code"])
 
 
 class TestSend:
