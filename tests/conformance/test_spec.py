@@ -6,7 +6,14 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from integrations.contract import ApiKeyAuth, FieldKind, Provider, ReceivesWebhooks, UnexpectedResponse
+from integrations.contract import (
+    ApiKeyAuth,
+    FieldKind,
+    OutboundResponse,
+    Provider,
+    ReceivesWebhooks,
+    UnexpectedResponse,
+)
 from tests.wire import Fixtures
 
 PROVENANCES = {"composed", "documented", "recorded"}
@@ -84,8 +91,6 @@ class TestFixtures:
         assert not missed
 
 
-def _response(fixtures: Fixtures, name: str, facts: dict[str, Any]) -> Any:
-    from integrations.contract import OutboundResponse
-
+def _response(fixtures: Fixtures, name: str, facts: dict[str, Any]) -> OutboundResponse:
     headers = {key.lower(): value for key, value in facts.get("headers", {}).items()}
     return OutboundResponse(status=facts.get("status", 200), headers=headers, body=fixtures.body(name))
