@@ -59,7 +59,7 @@ META_GRAPH_VERSION = env.str("META_GRAPH_VERSION", default="")
 OAUTH_APP_SEEDS = {
     "whatsapp": {
         "client_id": env.str("META_APP_ID", default=""),
-        "client_secret": env.str("META_APP_SECRET", default=""),
+        "app_secret": env.str("META_APP_SECRET", default=""),
         "verify_token": env.str("META_VERIFY_TOKEN", default=""),
     },
 }
