@@ -161,7 +161,8 @@ def platform_app_secrets(provider: str) -> list[Secrets]:
         provider=provider, organization_schema=None, is_enabled=True
     )
     opened = [open_app_secrets(app) for app in apps if app.sealed_secrets]
-    _APP_CACHE[provider] = (time.monotonic() + _APP_CACHE_S, opened)
+    if opened:  # a first app is seen at once
+        _APP_CACHE[provider] = (time.monotonic() + _APP_CACHE_S, opened)
     return opened
 
 

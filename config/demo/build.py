@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from channels_app.services import send_message
+import requests
 from django.conf import settings
 from django.utils.text import slugify
 
@@ -19,16 +19,20 @@ from accounts.roles import ALL_SCOPES, Role
 from accounts.services import add_member, create_api_key, find_api_key
 from audit.services import Actor
 from channels_app.models import Conversation, Message
+from channels_app.services import send_message
 from config.demo.sandbox_api import SandboxAccount, SandboxControl
+from core.ids import new_token
+from dispatch.models import OAuthApp
 from integrations.models import Integration
 from integrations.services.connect import connect
+from integrations.services.oauth_apps import keep_platform_app
 from tenants.context import in_organization
 from tenants.models import Organization
 from tenants.services import build_organization, create_organization
 
 STAFF_EMAIL = "staff@example.com"
 ACTOR = Actor.system("demo")
-ARRIVES_WITHIN_S = 30.0
+ARRIVES_WITHIN_S = 45.0
 
 CUSTOMERS = {
     "padaria-aurora": ("5511955501477", "Ana Souza", "Bom dia! Vocês têm pão de queijo hoje?"),
@@ -60,6 +64,7 @@ def build() -> Demo:
     if staff is None:
         staff = User.objects.create_superuser(STAFF_EMAIL, password, name="Demo Staff", locale="en")
     control = SandboxControl(settings.SANDBOX_URL)
+    _platform_app(control)
     known = {entry["slug"]: entry for entry in kept.get("organizations", [])}
     made = [_organization(account, staff, control, known) for account in control.whatsapp_accounts()[:2]]
     demo = Demo(password, made)
@@ -70,6 +75,32 @@ def build() -> Demo:
 def path() -> Path:
     """Return where the demo's facts are kept; readable by this user alone."""
     return Path(settings.DATA_DIR) / "demo.json"
+
+
+def _platform_app(control: SandboxControl) -> None:
+    """Give the platform its own Meta app, with the shared webhook set as in the App Dashboard."""
+    if OAuthApp.objects.filter(provider="whatsapp", organization_schema=None).exists():
+        return
+    client_id, secret = control.platform_app()
+    verify_token = new_token()
+    keep_platform_app(
+        provider="whatsapp",
+        client_id=client_id,
+        secrets={"app_secret": secret, "verify_token": verify_token},
+        actor=ACTOR,
+        label="Meta app of the platform",
+    )
+    _wait("the platform's app to be read", lambda: _answers(control, client_id, verify_token))
+
+
+def _answers(control: SandboxControl, app_id: str, verify_token: str) -> bool:
+    try:
+        control.set_app_webhook(
+            app_id=app_id, url=f"{settings.PUBLIC_URL}/webhooks/whatsapp/", verify_token=verify_token
+        )
+    except requests.HTTPError:
+        return False  # the web process reads its list of apps anew within half a minute
+    return True
 
 
 def _organization(
@@ -92,22 +123,28 @@ def _organization(
             created_by="demo",
         )
     with in_organization(organization):
-        integration = _connected(account)
+        integration = _connected(account, control)
         _conversation(integration, slug, control)
     return {"slug": slug, "name": account.name, "api_key": key, "integration": str(integration.id),
             "phone_number_id": account.phone_number_id}  # fmt: skip
 
 
-def _connected(account: SandboxAccount) -> Integration:
+def _connected(account: SandboxAccount, control: SandboxControl) -> Integration:
     existing = Integration.objects.connected().filter(account_external_id=account.phone_number_id).first()
-    return existing or connect(
+    if existing:
+        return existing
+    verify_token = new_token()
+    integration = connect(
         provider="whatsapp",
         name=f"WhatsApp {account.name}",
         environment="test",
-        credentials=account.credentials,
+        credentials={**account.credentials, "verify_token": verify_token},
         settings=account.settings,
         actor=ACTOR,
     )
+    # Template and account events go to the app's own callback, which its owner names in the App Dashboard.
+    control.set_app_webhook(app_id=account.settings["app_id"], url=integration.webhook_url, verify_token=verify_token)
+    return integration
 
 
 def _conversation(integration: Integration, slug: str, control: SandboxControl) -> None:

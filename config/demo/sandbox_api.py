@@ -40,6 +40,15 @@ class SandboxControl:
         """Let a customer open the chat, which makes the business's messages read."""
         self._call("POST", f"customers/{phone}/read", json={"phone_number_id": phone_number_id})
 
+    def platform_app(self) -> tuple[str, str]:
+        """Return id and secret of the app that stands for the platform's own."""
+        found = next(app for app in self._call("GET", "apps")["apps"] if app["platform"])
+        return found["id"], found["secret"]
+
+    def set_app_webhook(self, *, app_id: str, url: str, verify_token: str) -> None:
+        """Do what a person does in the App Dashboard: name the app's own callback."""
+        self._call("POST", f"apps/{app_id}/webhook", json={"url": url, "verify_token": verify_token})
+
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         answer = requests.request(method, f"{self.url}/control/whatsapp/{path}", timeout=TIMEOUT_S, **arguments)
         answer.raise_for_status()
