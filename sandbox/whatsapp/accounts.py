@@ -22,6 +22,15 @@ SIXTY_DAYS_S = 60 * 86400
 OVERRIDE = record(
     optional={"override_callback_uri": url(most=CALLBACK_URL_CHARS), "verify_token": text(most=255)},
 )
+SUBSCRIPTION = record(
+    {
+        "object": choice("whatsapp_business_account"),
+        "callback_url": url(most=CALLBACK_URL_CHARS),
+        "verify_token": text(most=255),
+        "fields": text(most=2000),
+    },
+    {"include_values": flag},
+)
 
 
 class Accounts:
@@ -33,15 +42,6 @@ class Accounts:
 
     def operations(self) -> Sequence[Operation]:
         """Return the operations of accounts and apps."""
-        subscription = record(
-            {
-                "object": choice("whatsapp_business_account"),
-                "callback_url": url(most=CALLBACK_URL_CHARS),
-                "verify_token": text(most=255),
-                "fields": text(most=2000),
-            },
-            {"include_values": flag},
-        )
         return (
             Operation(name="waba", method="GET", node="waba", handler=self.show, scopes=MANAGEMENT, query=PAGING),
             Operation(
@@ -66,7 +66,7 @@ class Accounts:
             ),
             Operation(
                 name="subscriptions.create", method="POST", node="app", edge="subscriptions", app=True,
-                handler=self.subscribe_app, body=subscription,
+                handler=self.subscribe_app, body=SUBSCRIPTION,
             ),
             Operation(
                 name="subscriptions.delete", method="DELETE", node="app", edge="subscriptions", app=True,
