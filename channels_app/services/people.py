@@ -61,6 +61,11 @@ def move(integration: Integration, change: ContactChangeData, *, at: datetime) -
         else:
             other.phone = ""
             other.save()
+    former_bsuid, former_phone = _ids(change["previous"])
+    if bsuid and old.bsuid == former_bsuid:
+        old.bsuid = bsuid  # the very id that ended, however much was heard since
+    if phone and old.phone == former_phone:
+        _take_phone(old, phone)
     _learn(old, bsuid=bsuid, phone=phone, at=at)
     _learn_texts(old, change["current"], at=at)
     old.save()
@@ -176,12 +181,17 @@ def _learn(contact: Contact, *, bsuid: str, phone: str, at: datetime | None) -> 
     is_news = at is not None and (contact.seen_at is None or at >= contact.seen_at)
     if bsuid and (not contact.bsuid or is_news):
         contact.bsuid = bsuid
-    if phone and phone != contact.phone and (not contact.phone or is_news):
-        rows = Contact.objects.filter(integration=contact.integration, phone=phone).exclude(pk=contact.pk)
-        rows.update(phone="")
-        contact.phone = phone
+    if phone and (not contact.phone or is_news):
+        _take_phone(contact, phone)
     if is_news:
         contact.seen_at = at
+
+
+def _take_phone(contact: Contact, phone: str) -> None:
+    if contact.phone != phone:
+        others = Contact.objects.filter(integration_id=contact.integration_id, phone=phone)
+        others.exclude(pk=contact.pk).update(phone="")
+        contact.phone = phone
 
 
 def _learn_texts(contact: Contact, person: ContactData, *, at: datetime | None) -> None:
