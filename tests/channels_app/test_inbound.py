@@ -78,9 +78,7 @@ class TestReceiving:
         groups = [conversation.group_id for conversation in Conversation.objects.order_by("id")]
         assert [bool(group) for group in groups] == [True, False]
 
-    @pytest.mark.parametrize(
-        "name", ["message_image__caption", "message_audio__voice", "message_document__filename"]
-    )
+    @pytest.mark.parametrize("name", ["message_image__caption", "message_audio__voice", "message_document__filename"])
     def test_asks_for_the_file(self, integration, deliver, name):
         deliver(name)
 
