@@ -27,5 +27,6 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
         return problem_response(request, problem)
     page = defaults.server_error(request)
     page.status_code = problem.status
-    page.headers.update(problem.headers())
+    for name, value in problem.headers().items():
+        page.headers[name] = value
     return page

@@ -96,8 +96,9 @@ def settle(claimed: StoredAnswer, response: HttpResponseBase) -> None:
     if not _is_kept(response):
         release(claimed)
         return
-    rendered = response.render() if isinstance(response, Response) and not response.is_rendered else response
-    body: bytes = rendered.content  # type: ignore[attr-defined]
+    if isinstance(response, Response):
+        response.render()  # once: rendering again does nothing
+    body = response.content if isinstance(response, HttpResponse) else b""
     kept = {
         "headers": {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers},
         "body": base64.b64encode(body).decode(),

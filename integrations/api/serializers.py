@@ -86,7 +86,7 @@ class ChoiceSerializer(Data):
     """One value that a field takes."""
 
     value = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # DRF's own attribute of the same name
 
 
 class ProviderFieldSerializer(Data):
@@ -100,7 +100,7 @@ class ProviderFieldSerializer(Data):
     pattern = serializers.CharField()
     help = serializers.CharField()
     example = serializers.CharField()
-    default = serializers.CharField()  # type: ignore[assignment]
+    default = serializers.CharField()
     choices = ChoiceSerializer(many=True)
 
 
@@ -290,7 +290,7 @@ class EventSerializer(Data):
     occurred_at = TimeField(allow_null=True)
     received_at = TimeField()
     object = OptionalText()
-    data = serializers.DictField()
+    data = serializers.DictField()  # type: ignore[assignment]
 
 
 class DeliverySerializer(Data):

@@ -93,7 +93,8 @@ class RegistryView(APIView):
     @property
     def query(self) -> Mapping[str, str]:
         """The filters of a list that were given, by name; the last of a repeated one counts."""
-        return {name: value for name, value in self.request.query_params.items() if name in self.filters and value}
+        given = {name: str(value) for name, value in self.request.query_params.items() if value}
+        return {name: value for name, value in given.items() if name in self.filters}
 
     def get_integration(self, integration_id: str) -> Integration:
         """
@@ -135,7 +136,7 @@ class RegistryView(APIView):
         errors = {
             name: ["Unknown parameter."] if name not in known else ["This value cannot be used."]
             for name, values in request.query_params.lists()
-            if name not in known or not all(is_storable_text(value) for value in values)
+            if name not in known or not all(is_storable_text(str(value)) for value in values)
         }
         if errors:
             taken = ", ".join(sorted(known)) or "none"
@@ -173,10 +174,9 @@ def get_or_404(queryset: QuerySet[Any], row_id: str) -> Any:
     :raises NotFoundHere: unknown or malformed; both look the same
     """
     try:
-        wanted = UUID(row_id)
+        found = queryset.filter(pk=UUID(row_id)).first()
     except ValueError:
-        wanted = None  # type: ignore[assignment]
-    found = queryset.filter(pk=wanted).first() if wanted else None
+        found = None
     if found is None:
         raise NotFoundHere("There is no such object here.")
     return found
