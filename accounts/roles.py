@@ -21,7 +21,7 @@ class Role(models.TextChoices):
 
 
 _READ = frozenset({"view"})
-_WORK = frozenset({"view", "add", "change", "test", "send", "replay"})
+_WORK = frozenset({"view", "add", "change", "test", "send", "replay", "inspect"})
 _KEEP = _WORK | {"delete", "connect", "disconnect", "rotate"}
 
 _PEOPLE_MODELS = frozenset({"membership", "invitation"})

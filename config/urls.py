@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from config import health
+from config.urls_people import people_urlpatterns
 
 # The API's own room comes last of the API: its catch-all answers every address that no other room knows.
 api_urlpatterns: list[URLPattern | URLResolver] = [
@@ -22,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("integrations.ingress.urls")),
     *api_urlpatterns,
     *operator_urlpatterns,
+    *people_urlpatterns,
 ]
 
 handler404 = "config.errors.not_found"

@@ -58,9 +58,7 @@ def invite_member(organization: Organization, *, email: str, role: str, by: Acti
         raise Conflict("This person is a member already; change the role in the list of members.", code="is_member")
     token = new_token()
     with transaction.atomic():
-        Invitation.objects.filter(
-            organization_schema=organization.schema_name, email=email, accepted_at=None
-        ).delete()
+        Invitation.objects.filter(organization_schema=organization.schema_name, email=email, accepted_at=None).delete()
         invitation = Invitation.objects.create(
             organization_schema=organization.schema_name,
             email=email,
@@ -278,4 +276,3 @@ def _target(row: Membership | Invitation | ApiKey) -> Target:
     """Name a row without its address: the trail holds no personal data."""
     kind = {Membership: "membership", Invitation: "invitation", ApiKey: "api_key"}[type(row)]
     return Target(kind=kind, id=str(row.pk), label=row.name if isinstance(row, ApiKey) else "")
-

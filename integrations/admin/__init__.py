@@ -1,0 +1,16 @@
+"""The admin of the framework; importing it registers every page with its site (Django's autodiscovery does)."""
+
+from integrations.admin import connect, deliveries, integrations, people, platform, records, users
+from integrations.admin.sites import organization_site, platform_site
+
+__all__ = [
+    "connect",
+    "deliveries",
+    "integrations",
+    "organization_site",
+    "people",
+    "platform",
+    "platform_site",
+    "records",
+    "users",
+]

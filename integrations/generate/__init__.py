@@ -1,0 +1,1 @@
+"""What is derived from a ProviderSpec: admin forms, API serializers, JSON schema, docs pages."""
