@@ -14,6 +14,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep_deliveries": {"task": "integrations.tasks.sweep_deliveries", "schedule": 10.0},
     "sweep_outbox": {"task": "integrations.tasks.sweep_outbox", "schedule": 10.0},
     "sweep_health": {"task": "integrations.tasks.sweep_health", "schedule": 60.0},
+    "sweep_refresh": {"task": "integrations.tasks.sweep_refresh", "schedule": 60.0, "queue": "refresh"},
     "sweep_audit_chain": {"task": "integrations.tasks.sweep_audit_chain", "schedule": 10.0},
     "sweep_organizations": {"task": "tenants.tasks.sweep_organizations", "schedule": 15.0},
     "sweep_retention": {"task": "integrations.tasks.sweep_retention", "schedule": 3600.0},
@@ -23,7 +24,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
 app = Celery("registry")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.beat_schedule = {
-    name: {**entry, "options": {"expires": entry["schedule"] * 2, "queue": "health"}}
+    name: {
+        "task": entry["task"],
+        "schedule": entry["schedule"],
+        "options": {"expires": entry["schedule"] * 2, "queue": entry.get("queue", "health")},
+    }
     for name, entry in SCHEDULE.items()
 }
 app.autodiscover_tasks()

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from audit.services import link_entries
 from dispatch.models import WebhookDelivery
 from dispatch.waker import wake, woken
-from integrations.services import deliveries, health, outbox, retention
+from integrations.services import deliveries, health, outbox, retention, tokens
 from tenants.tasks import PublicTask
 
 log = structlog.get_logger(__name__)
@@ -61,6 +61,12 @@ def sweep_outbox(**kwargs: object) -> None:
 def sweep_health(**kwargs: object) -> None:
     """Check the links that are due."""
     health.check_due_links()
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_refresh")
+def sweep_refresh(**kwargs: object) -> None:
+    """Renew the tokens that end soon; each link is fenced by itself, so two of these are harmless."""
+    tokens.refresh_due_links()
 
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_audit_chain")

@@ -196,6 +196,7 @@ def _stored(work: Connecting) -> Integration:
         integration.webhook_url = links.make_webhook_route(integration, work.secrets)
         integration.save(update_fields=["webhook_url"])
     links.mirror(integration)
+    links.schedule_refresh(integration, stored.expires_at)
     action = "credential.replaced" if work.existing else "integration.connected"
     record(
         action=action,

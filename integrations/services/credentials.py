@@ -57,9 +57,7 @@ def open_for(integration: Integration, purpose: Purpose, *, actor: Actor | None 
     :raises Misconfigured: there is none; the integration must be connected again
     :raises ValueError: a person's purpose without an actor
     """
-    credential = integration.current_credential
-    if credential is None or credential.sealed is None:
-        raise Misconfigured("no current credential", next_action="Reconnect the account: its credential was destroyed.")
+    credential = require_current(integration)
     if purpose in OF_PEOPLE:
         if actor is None:
             raise ValueError(f"opening for {purpose} needs an actor")
@@ -72,6 +70,27 @@ def open_for(integration: Integration, purpose: Purpose, *, actor: Actor | None 
             )
             return _open(integration, credential)
     _count(credential, purpose)
+    return _open(integration, credential)
+
+
+def require_current(integration: Integration) -> Credential:
+    """
+    Return the credential that serves now.
+
+    :raises Misconfigured: there is none; the integration must be connected again
+    """
+    credential = integration.current_credential
+    if credential is None or credential.sealed is None:
+        raise Misconfigured("no current credential", next_action="Reconnect the account: its credential was destroyed.")
+    return credential
+
+
+def open_previous(integration: Integration, version: int) -> Secrets | None:
+    """Open a replaced version for its retirement at the vendor; nothing when its secrets are forgotten."""
+    credential = integration.credentials.filter(version=version, state=Credential.State.PREVIOUS).first()
+    if credential is None:
+        return None
+    _count(credential, Purpose.CALL)
     return _open(integration, credential)
 
 
@@ -99,15 +118,25 @@ def destroy_all(integration: Integration) -> int:
     """Forget every version's secrets; return how many there were."""
     destroyed = 0
     for credential in integration.credentials.exclude(state=Credential.State.DESTROYED):
-        credential.mark_destroyed()
-        credential.save(update_fields=["state", "sealed", "destroyed_at"])
+        _destroy(credential)
         destroyed += 1
     return destroyed
+
+
+def destroy_version(integration: Integration, version: int) -> None:
+    """Forget the secrets of one version that was replaced; the current one is not touched."""
+    for credential in integration.credentials.filter(version=version, state=Credential.State.PREVIOUS):
+        _destroy(credential)
 
 
 def audit_target(integration: Integration) -> Target:
     """Name an integration in the audit trail."""
     return Target(kind="integration", id=str(integration.id), label=integration.name)
+
+
+def _destroy(credential: Credential) -> None:
+    credential.mark_destroyed()
+    credential.save(update_fields=["state", "sealed", "destroyed_at"])
 
 
 def _open(integration: Integration, credential: Credential) -> Secrets:

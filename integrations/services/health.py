@@ -143,12 +143,11 @@ def _write_success(integration: Integration, check: CheckResult) -> None:
 
 
 def _write_failure(integration: Integration, error: ProviderError) -> None:
-    cause = f"{error.message} {error.vendor_detail}".strip()
     if isinstance(error, AuthenticationFailed):
-        integration.mark_needs_reauth(cause=cause, next_action=error.next_action)
-        outbox.publish("integration.needs_reauth", str(integration.id))
-    else:
-        integration.mark_health(LinkHealth.FAILING, cause=cause, who=str(error.who), next_action=error.next_action)
+        issues.require_reconnect(integration, error)
+        return
+    cause = f"{error.message} {error.vendor_detail}".strip()
+    integration.mark_health(LinkHealth.FAILING, cause=cause, who=str(error.who), next_action=error.next_action)
     if error.who != "nobody":
         integration.save()
         issues.open_issue_for(integration, error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from dispatch import outbox
+from dispatch.models import LinkHealth, LinkStatus
 from integrations.contract import ProviderError
 from integrations.models import Integration, Issue
 from integrations.services import links
@@ -36,6 +37,25 @@ def open_issue_for(integration: Integration, error: ProviderError, *, cause: str
         who=str(error.who),
         next_action=error.next_action,
     )
+
+
+def require_reconnect(integration: Integration, error: ProviderError) -> None:
+    """
+    Say everywhere that the vendor no longer accepts the credential; the caller's transaction locked the row.
+
+    What the organization switched off stays off, and is only known to be broken.
+    """
+    cause = f"{error.message} {error.vendor_detail}".strip()
+    was = integration.status
+    if was in {LinkStatus.ACTIVE, LinkStatus.NEEDS_REAUTH}:
+        integration.mark_needs_reauth(cause=cause, next_action=error.next_action)
+    else:
+        integration.mark_health(LinkHealth.FAILING, cause=cause, who=str(error.who), next_action=error.next_action)
+    integration.save()
+    links.mirror(integration)
+    open_issue_for(integration, error)
+    if was == LinkStatus.ACTIVE:
+        outbox.publish("integration.needs_reauth", str(integration.id))
 
 
 @transaction.atomic

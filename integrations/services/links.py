@@ -17,11 +17,14 @@ from core.secret import Secrets
 from dispatch import inbox
 from dispatch.models import AccountClaim, DeliveryStatus, Link, LinkStatus, Route, WebhookDelivery
 from dispatch.waker import wake
-from integrations.contract import AccountKey, Provider, ReceivesWebhooks
+from integrations.contract import AccountKey, OAuth2Auth, Provider, ReceivesWebhooks, RefreshesTokens
 from integrations.models import Integration
 from tenants.context import require_organization
 from tenants.models import Organization
 from vault.services import token_digest
+
+DEFAULT_MARGIN_S = 900.0
+"""Tokens that come without OAuth are renewed this long before their end: enough for a quarter-hour's outage."""
 
 
 class AccountTaken(Conflict):
@@ -100,6 +103,18 @@ def claim_accounts(integration: Integration, keys: Iterable[AccountKey]) -> None
     for key in wanted:
         _route_account(integration, key, schema)
     _release_quarantine(integration, [key.value for key in wanted])
+
+
+def schedule_refresh(integration: Integration, expires_at: datetime | None) -> None:
+    """Note when the sweep renews the tokens: the spec's margin before their end, or half-way to an early end."""
+    provider, now = integration.provider_class, clock.now()
+    due = None
+    if expires_at is not None and issubclass(provider, RefreshesTokens):
+        auth = provider.spec.auth
+        margin_s = auth.margin_s if isinstance(auth, OAuth2Auth) else DEFAULT_MARGIN_S
+        early = 1 + (integration.id.int % 1000) / 5000  # up to 20 % more, fixed per integration, so that calls spread
+        due = max(expires_at - timedelta(seconds=margin_s * early), now + (expires_at - now) / 2)
+    Link.objects.filter(pk=integration.pk).update(next_refresh_at=due)
 
 
 def drop_routes(integration: Integration) -> None:

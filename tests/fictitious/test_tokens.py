@@ -1,0 +1,286 @@
+"""Tokens that rotate: one call per version, the new pair stored before use, a refused grant said aloud."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from audit.models import AuditEntry
+from core import clock
+from core.errors import Conflict
+from core.secret import Secret, Secrets
+from dispatch.models import AccountClaim, Link, OutboxEntry, Route
+from integrations.contract import (
+    AppContext,
+    Attempt,
+    AuthenticationFailed,
+    IntegrationContext,
+    RateLimited,
+    Unavailable,
+)
+from integrations.models import Integration
+from integrations.services import credentials, health, tokens
+from integrations.services.credentials import Purpose
+from integrations.services.providers import CallLog, guard_for, provider_for
+from meter.models import Call
+from notifications.models import Notification
+from tenants.context import in_organization
+from tenants.models import Organization, SchemaState
+from tenants.services import build_organization, create_organization
+from tests.fictitious.conftest import ACTOR, Shop, connect_merchant
+from tests.fictitious.parcelbox import ParcelboxProvider
+from tests.fictitious.vendor import Parcelbox
+from vault.models import OrganizationKey
+
+WORKERS = 20
+OWNER = "owner"
+
+
+@pytest.fixture
+def inside_shop(shop: Shop) -> Iterator[Shop]:
+    """Run the test inside the shop's organization."""
+    with in_organization(shop.organization):
+        yield shop
+
+
+def opened(integration: Integration) -> dict[str, str]:
+    """The plaintext that serves now."""
+    return {name: secret.reveal() for name, secret in credentials.open_for(integration, Purpose.CALL).items()}
+
+
+def states(integration: Integration) -> list[tuple[int, str, bool]]:
+    """Version, state and whether there are secrets left, oldest first."""
+    return [(row.version, row.state, row.sealed is not None) for row in integration.credentials.order_by("version")]
+
+
+@pytest.mark.django_db
+class TestOAuth:
+    def test_a_code_becomes_the_tokens_of_an_account(self, organization: Any, vendor: Parcelbox) -> None:
+        merchant = vendor.open_account(1)
+        app = AppContext(provider="parcelbox", client_id="app_1", secrets=Secrets({"app_key": merchant.app_keys[0]}))
+        attempt = Attempt(state="s1", redirect_uri="https://registry.example/oauth/parcelbox/callback/")
+        context = IntegrationContext(id="", provider="parcelbox", environment="test", settings={}, secrets=Secrets({}))
+        outbound = guard_for(context, reports=CallLog("", "parcelbox"))
+
+        address = ParcelboxProvider.authorize_url(app, attempt)
+        pair = ParcelboxProvider.exchange_code(
+            app, outbound, Attempt(state="s1", redirect_uri=attempt.redirect_uri, code=Secret("code_test"))
+        )
+        accounts = ParcelboxProvider.list_accounts(app, outbound, pair)
+
+        assert address.startswith("https://login.parcelbox.example/authorize?client_id=app_1&")
+        assert [account.external_id for account in accounts] == ["mer_1"]
+        assert pair.refresh_token is not None
+        integration = connect_merchant(
+            organization, merchant, access_token=pair.access_token.reveal(), refresh_token=pair.refresh_token.reveal()
+        )
+        assert integration.status == "active"
+
+
+@pytest.mark.django_db
+class TestRefresh:
+    def test_is_due_before_the_tokens_end(self, inside_shop: Shop) -> None:
+        link = Link.objects.get(pk=inside_shop.integration.id)
+        credential = inside_shop.integration.current_credential
+
+        assert credential is not None
+        assert credential.expires_at is not None
+        assert link.next_refresh_at is not None
+        margin = credential.expires_at - link.next_refresh_at
+        assert timedelta(seconds=600) <= margin <= timedelta(seconds=720)
+
+    def test_stores_the_new_pair_and_forgets_the_spent_one(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        before = opened(inside_shop.integration)
+
+        tokens.refresh(inside_shop.integration, actor=ACTOR)
+
+        after = opened(inside_shop.integration)
+        assert after["access_token"] == inside_shop.merchant.access_token != before["access_token"]
+        assert after["refresh_token"] == inside_shop.merchant.refresh_token != before["refresh_token"]
+        assert after["app_key"] == before["app_key"]
+        assert states(inside_shop.integration) == [(1, "destroyed", False), (2, "current", True)]
+        assert health.test_connection(inside_shop.integration).success
+        assert AuditEntry.objects.filter(action="token.refreshed").get().details["fields"] == [
+            "access_token", "refresh_token",
+        ]  # fmt: skip
+
+    def test_leaves_the_other_organization_alone(self, shop: Shop, other_shop: Shop) -> None:
+        with in_organization(shop.organization):
+            tokens.refresh(shop.integration)
+
+        with in_organization(other_shop.organization):
+            assert states(other_shop.integration) == [(1, "current", True)]
+            assert not AuditEntry.objects.filter(action="token.refreshed").exists()
+
+    def test_does_nothing_when_somebody_was_faster(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        tokens.refresh(inside_shop.integration, seen_version=1)
+        tokens.refresh(inside_shop.integration, seen_version=1)
+
+        assert vendor.count("/token") == 1
+
+    def test_is_refused_while_another_worker_is_at_it(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        soon = clock.now() + tokens.LEASE - timedelta(seconds=1)
+        Link.objects.filter(pk=inside_shop.integration.id).update(next_refresh_at=soon)
+
+        with pytest.raises(tokens.BeingRefreshed):
+            tokens.refresh(inside_shop.integration)
+
+        assert vendor.count("/token") == 0
+
+    def test_a_refused_grant_asks_for_a_reconnect_once(self, inside_shop: Shop) -> None:
+        inside_shop.merchant.refresh_token = "prt_test_elsewhere"
+
+        with pytest.raises(AuthenticationFailed):
+            tokens.refresh(inside_shop.integration)
+
+        integration = Integration.objects.get()
+        assert (integration.status, integration.health) == ("needs_reauth", "failing")
+        assert [issue.cause for issue in integration.issues.all()] == ["authentication_error"]
+        assert Notification.objects.filter(kind="issue.opened").count() == 1
+        assert Link.objects.get(pk=integration.id).next_refresh_at is None
+        assert states(integration) == [(1, "current", True)]
+
+    @pytest.mark.parametrize(
+        ("answer", "error", "wait_s"),
+        [("error__html_502", Unavailable, 60.0), ("error__slow_down", RateLimited, 7.0)],
+    )
+    def test_a_passing_failure_is_tried_again(
+        self, inside_shop: Shop, vendor: Parcelbox, answer: str, error: type[Exception], wait_s: float
+    ) -> None:
+        vendor.failing["/token"] = answer
+
+        with pytest.raises(error):
+            tokens.refresh(inside_shop.integration)
+
+        due = Link.objects.get(pk=inside_shop.integration.id).next_refresh_at
+        assert due is not None
+        assert timedelta(seconds=wait_s - 2) <= due - clock.now() <= timedelta(seconds=wait_s * 1.2)
+        inside_shop.integration.refresh_from_db()
+        assert inside_shop.integration.status == "active"
+        assert not inside_shop.integration.issues.exists()
+
+    def test_a_reconnect_meanwhile_wins(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        def reconnect() -> None:
+            credentials.store(inside_shop.integration, {**opened(inside_shop.integration), "app_key": "pak_test_new"})
+
+        original = ParcelboxProvider.refresh
+
+        class Overtaken(ParcelboxProvider):
+            def refresh(self) -> Any:
+                reconnect()
+                return original(self)
+
+        from integrations import registry
+
+        registry.register(Overtaken)
+
+        with pytest.raises(Conflict):
+            tokens.refresh(inside_shop.integration)
+
+        assert opened(inside_shop.integration)["app_key"] == "pak_test_new"
+        assert states(inside_shop.integration)[-1] == (2, "current", True)
+
+    def test_a_provider_without_tokens_says_so(self, inside: Any) -> None:
+        integration = Integration.objects.create(provider="stripe", name="Stripe", environment="test")
+
+        with pytest.raises(tokens.CannotRefresh) as caught:
+            tokens.refresh(integration)
+
+        assert caught.value.code == "not_supported"
+
+
+@pytest.mark.django_db
+class TestSweep:
+    def test_refreshes_what_is_due_in_every_organization(self, shop: Shop, other_shop: Shop, vendor: Parcelbox) -> None:
+        assert tokens.refresh_due_links() == 0
+
+        with clock.shifted(timedelta(minutes=51)):
+            assert tokens.refresh_due_links() == 2
+            assert tokens.refresh_due_links() == 0
+
+        assert vendor.count("/token") == 2
+
+    def test_one_failure_does_not_stop_the_others(self, shop: Shop, other_shop: Shop, vendor: Parcelbox) -> None:
+        shop.merchant.refresh_token = "prt_test_elsewhere"
+
+        with clock.shifted(timedelta(minutes=51)):
+            assert tokens.refresh_due_links() == 1
+
+        with in_organization(other_shop.organization):
+            assert states(other_shop.integration)[-1] == (2, "current", True)
+
+    def test_takes_over_from_a_worker_that_died(self, shop: Shop) -> None:
+        with in_organization(shop.organization):
+            assert tokens._claim(shop.integration, 1) == 1
+
+        with clock.shifted(tokens.LEASE + timedelta(seconds=1)):
+            assert tokens.refresh_due_links() == 1
+
+
+class TestManyWorkers:
+    """Real commits and connections: twenty threads find the same token too old."""
+
+    @pytest.fixture
+    def committed(self, django_db_setup: None, django_db_blocker: Any, vendor: Parcelbox) -> Iterator[Shop]:
+        """A shop that everybody sees, in an organization of its own; nothing of it stays."""
+        with django_db_blocker.unblock():
+            organization = build(create_organization(slug="many-workers", name="Many workers"))
+            merchant = vendor.open_account(7)
+            try:
+                yield Shop(organization, merchant, connect_merchant(organization, merchant))
+            finally:
+                remove(organization)
+                connections.close_all()
+
+    def test_one_makes_the_call(self, committed: Shop, vendor: Parcelbox) -> None:
+        vendor.pause_s = 0.2
+        start = threading.Barrier(WORKERS)
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            outcomes = list(pool.map(lambda _n: self.worker(committed, start), range(WORKERS)))
+
+        assert vendor.count("/token") == 1
+        assert outcomes.count("refreshed") >= 1
+        assert set(outcomes) <= {"refreshed", "busy"}
+        with in_organization(committed.organization):
+            assert states(committed.integration) == [(1, "destroyed", False), (2, "current", True)]
+            assert provider_for(committed.integration, Purpose.CHECK).check().account.external_id == "mer_7"
+
+    @staticmethod
+    def worker(shop: Shop, start: threading.Barrier) -> str:
+        """Refresh what was seen as version 1, all at once."""
+        try:
+            with in_organization(shop.organization.schema_name):
+                integration = Integration.objects.get(pk=shop.integration.pk)
+                start.wait(10)
+                try:
+                    tokens.refresh(integration, seen_version=1)
+                except tokens.BeingRefreshed:
+                    return "busy"
+                return "refreshed"
+        finally:
+            connections.close_all()
+
+
+def build(organization: Organization) -> Organization:
+    """Build the schema now."""
+    build_organization(organization)
+    organization.refresh_from_db()
+    return organization
+
+
+def remove(organization: Organization) -> None:
+    """Take an organization away with all that it left in public."""
+    schema = organization.schema_name
+    for model in (Link, Route, AccountClaim, OutboxEntry, AuditEntry, Call, Notification, OrganizationKey):
+        model.objects.using(OWNER).filter(organization_schema=schema).delete()
+    SchemaState.objects.using(OWNER).filter(pk=schema).delete()
+    Organization.objects.using(OWNER).filter(pk=organization.pk).delete()
+    with connections[OWNER].cursor() as cursor:
+        cursor.execute(f'DROP SCHEMA "{schema}" CASCADE')
