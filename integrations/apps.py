@@ -13,6 +13,7 @@ class IntegrationsConfig(AppConfig):
     handlers: ClassVar[dict[str, Any]] = {
         "outbox": {
             "webhook.register": "integrations.services.webhooks.REGISTER_WEBHOOK",
+            "credential.retire": "integrations.services.rotation.RETIRE_CREDENTIAL",
             "event.publish": "integrations.services.outbox.PUBLISH_EVENT",
         },
     }
