@@ -70,14 +70,13 @@ def run_check(api: CloudApi) -> CheckResult:
     phone = _read_phone(api, token)
     _prove_account(api, token)
     report = make_report(phone, _read_health(api))
-    subscription = find_subscription(api)
     return CheckResult(
         account=Account(external_id=api.phone_number_id, label=report.label),
         account_keys=(
             AccountKey(value=f"phone_number:{api.phone_number_id}"),
             AccountKey(value=f"waba:{api.waba_id}", shared=True),
         ),
-        verdicts=_verdicts(token, report, is_subscribed=subscription is not None),
+        verdicts=_verdicts(api, token, report, is_subscribed=find_subscription(api) is not None),
         degraded=_degraded(report),
         facts=_facts(api, report),
         expires_at=token.expires_at,
@@ -241,13 +240,14 @@ def _problems(health: Mapping[str, Any]) -> Iterator[str]:
             yield " ".join(sentence for sentence in told if sentence)
 
 
-def _verdicts(token: TokenFacts, report: AccountReport, *, is_subscribed: bool) -> tuple[Verdict, ...]:
+def _verdicts(api: CloudApi, token: TokenFacts, report: AccountReport, *, is_subscribed: bool) -> tuple[Verdict, ...]:
+    silent = f"The app {api.app_id} is not subscribed" if api.app_id else "No app is subscribed"
     return (
         _verdict("sends_messages", _sending_trouble(token, report)),
         _verdict("manages_templates", "" if token.allows(MANAGING) else f"The token lacks {MANAGING}."),
         _verdict(
             "receives_webhooks",
-            "" if is_subscribed else "The app is not subscribed to the account yet: no webhook arrives.",
+            "" if is_subscribed else f"{silent} to the account: no webhook arrives.",
         ),
     )
 

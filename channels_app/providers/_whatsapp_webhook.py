@@ -69,12 +69,7 @@ def subscribe(api: CloudApi, *, url: str) -> None:
     :raises Misconfigured: there is no verify_token
     :raises UnexpectedResponse: Meta did not say that it did
     """
-    token = api.secret("verify_token")
-    if token is None:
-        raise Misconfigured(
-            "no verify_token to register with", field="verify_token", next_action="Give a verify_token."
-        )
-    _subscribe(api, {"override_callback_uri": url, "verify_token": token.reveal()})
+    _subscribe(api, _override(api, url=url))
 
 
 def subscribe_as_before(api: CloudApi) -> None:
@@ -113,11 +108,18 @@ def _subscribe(api: CloudApi, body: Mapping[str, str]) -> None:
 
 
 def _override_number(api: CloudApi, *, url: str) -> None:
-    token = api.secret("verify_token")
-    configuration = {"override_callback_uri": url}
-    if url and token is not None:
-        configuration["verify_token"] = token.reveal()
+    """Set the number's own override, or remove it with an empty URL."""
+    configuration = _override(api, url=url) if url else {"override_callback_uri": ""}
     api.post(f"/{api.phone_number_id}", {"webhook_configuration": configuration}, operation="override_number_webhook")
+
+
+def _override(api: CloudApi, *, url: str) -> dict[str, str]:
+    token = api.secret("verify_token")
+    if token is None:
+        raise Misconfigured(
+            "no verify_token to register with", field="verify_token", next_action="Give a verify_token."
+        )
+    return {"override_callback_uri": url, "verify_token": token.reveal()}
 
 
 def _configuration(api: CloudApi) -> Mapping[str, Any]:

@@ -32,6 +32,12 @@ class TestMedia:
         for part in (CONTENT, b'filename="etiqueta.png"', b"messaging_product", b"image/png"):
             assert part in seen.body
 
+    def test_without_an_id_was_not_uploaded(self, wire: Wire, whatsapp: Any) -> None:
+        wire.answer("POST", f"{PHONE}/media", "media_upload__no_id")
+
+        with pytest.raises(UnexpectedResponse):
+            whatsapp.upload_media(CONTENT, mime_type="image/png", filename="etiqueta.png")
+
     @pytest.mark.parametrize(
         ("mime_type", "size_bytes"),
         [
@@ -123,6 +129,11 @@ class TestTemplates:
             "green",
         )
         assert (second.status, second.reason, second.quality) == ("rejected", "INVALID_FORMAT", "")
+
+    def test_a_paging_that_circles_ends(self, wire: Wire, whatsapp: Any) -> None:
+        wire.answer("GET", TEMPLATES, "templates__page_1")
+
+        assert len(whatsapp.list_templates()) == 2
 
     def test_are_submitted_for_approval(self, wire: Wire, whatsapp: Any) -> None:
         wire.answer("POST", TEMPLATES, "template_create__ok")

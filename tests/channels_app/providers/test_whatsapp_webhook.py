@@ -67,8 +67,9 @@ class TestRegister:
 
         assert writes(wire) == []
 
-    def test_needs_a_verify_token(self, wire: Wire) -> None:
-        plan(wire, subscription="none", numbers="one", configuration="app")
+    @pytest.mark.parametrize(("subscription", "numbers"), [("none", "one"), ("elsewhere", "foreign")])
+    def test_needs_a_verify_token(self, wire: Wire, subscription: str, numbers: str) -> None:
+        plan(wire, subscription=subscription, numbers=numbers, configuration="app")
 
         with pytest.raises(Misconfigured):
             wire.connect(secrets={"access_token": "EAAtest"}).register_webhook(OURS)
