@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.core.management.base import CommandError
 
-from vault.services import BadKeyRing, check_master_keys
+from vault.keys import BadKeyRing
+from vault.services import check_master_keys
 
 
 def require_master_keys() -> None:

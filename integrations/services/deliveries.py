@@ -190,7 +190,7 @@ def _write(
             handler(integration, row, event)
     now = clock.now()
     closed = _own(delivery).update(
-        status=DeliveryStatus.PROCESSED if event_ids or delivery.event_ids else DeliveryStatus.IGNORED,
+        status=DeliveryStatus.PROCESSED if events else DeliveryStatus.IGNORED,
         event_ids=[*delivery.event_ids, *event_ids],
         processed_at=now,
         leased_until=None,
