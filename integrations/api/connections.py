@@ -26,7 +26,7 @@ from integrations.api.views import RegistryView
 from integrations.contract import Category, FieldKind, ProviderSpec
 from integrations.generate.serializers import ConnectSerializer
 from integrations.models import Credential, Integration
-from integrations.services import connect, health, lifecycle
+from integrations.services import connect, health, lifecycle, rotation, tokens
 
 FILTERS: Mapping[str, frozenset[str]] = {
     "category": frozenset(str(category) for category in Category),
@@ -173,6 +173,20 @@ class EnableView(ChangeView):
     """Switching on: work that waited goes on."""
 
     change = staticmethod(lifecycle.enable)
+
+
+@extend_schema_view(post=extend_schema(operation_id="integrations_rotate", description="Make a new key at the vendor."))
+class RotateView(ChangeView):
+    """Replacing the key by one made at the vendor: minted, proved, switched, the old one retired."""
+
+    change = staticmethod(rotation.rotate)
+
+
+@extend_schema_view(post=extend_schema(operation_id="integrations_refresh", description="Renew the tokens now."))
+class RefreshView(ChangeView):
+    """Renewing the tokens before their time."""
+
+    change = staticmethod(tokens.refresh)
 
 
 def as_texts(values: Mapping[str, Any], spec: ProviderSpec) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class TestForeignObjects:
         assert api().get(f"{URL}{foreign.id}/{part}").status_code == 404
         assert api(of=other_organization).get(f"{URL}{foreign.id}/{part}").status_code == 200
 
-    @pytest.mark.parametrize("verb", ["test/", "disable/", "enable/"])
+    @pytest.mark.parametrize("verb", ["test/", "disable/", "enable/", "rotate/", "refresh/"])
     def test_another_organizations_integration_cannot_be_changed(
         self, api: Any, connected: Any, other_organization: Any, verb: str
     ) -> None:

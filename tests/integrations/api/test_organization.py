@@ -1,0 +1,130 @@
+"""Keys, members, usage and the audit trail, through the API."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.models import ApiKey
+from meter.models import UsageRecord, today
+from tenants.context import in_organization
+
+KEYS = "/api/v1/api-keys/"
+
+
+class TestApiKeys:
+    def test_are_shown_once_and_work(self, api: Any) -> None:
+        client = api()
+
+        made = client.post(KEYS, {"name": "reader", "scopes": ["integrations:read"]})
+
+        assert made.status_code == 201
+        fresh = APIClient()
+        fresh.credentials(HTTP_AUTHORIZATION=f"Bearer {made.json()['key']}")
+        assert fresh.get("/api/v1/integrations/").status_code == 200
+        assert fresh.get(KEYS).status_code == 403
+        assert all("key" not in row for row in client.get(KEYS).json()["results"])
+
+    def test_cannot_give_more_than_they_have(self, api: Any) -> None:
+        client = api(scopes=("api_keys:write", "usage:read"))
+
+        assert client.post(KEYS, {"name": "x", "scopes": ["usage:read"]}).status_code == 201
+        for scopes in (["*"], ["usage:read", "deliveries:body"]):
+            answer = client.post(KEYS, {"name": "x", "scopes": scopes})
+            assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+
+    def test_stay_in_their_environment(self, api: Any) -> None:
+        answer = api().post(KEYS, {"name": "x", "scopes": ["*"], "environment": "live"})
+
+        assert answer.status_code == 422
+        assert list(answer.json()["errors"]) == ["environment"]
+        assert {row["environment"] for row in api().get(KEYS).json()["results"]} == {"test"}
+
+    @pytest.mark.parametrize(
+        ("values", "field"),
+        [
+            ({"scopes": ["*"]}, "name"),
+            ({"name": "x"}, "scopes"),
+            ({"name": "x", "scopes": []}, "scopes"),
+            ({"name": "x", "scopes": ["flying:read"]}, "scopes"),
+            ({"name": "x", "scopes": ["*"], "expires_at": "soon"}, "expires_at"),
+            ({"name": "x", "scopes": ["*"], "environment": "moon"}, "environment"),
+        ],
+    )
+    def test_name_the_field_that_is_wrong(self, api: Any, values: dict[str, Any], field: str) -> None:
+        answer = api().post(KEYS, values)
+
+        assert answer.status_code == 422
+        assert list(answer.json()["errors"]) == [field]
+
+    def test_end_when_they_are_revoked(self, api: Any, other_organization: Any) -> None:
+        client, other = api(), api(of=other_organization)
+        victim = client.post(KEYS, {"name": "x", "scopes": ["*"]}).json()
+
+        assert other.delete(f"{KEYS}{victim['id']}/").status_code == 404
+        assert client.delete(f"{KEYS}{victim['id']}/").status_code == 204
+        ended = APIClient()
+        ended.credentials(HTTP_AUTHORIZATION=f"Bearer {victim['key']}")
+        assert ended.get(KEYS).status_code == 401
+        assert client.delete(f"{KEYS}{victim['id']}/").status_code == 409
+        assert ApiKey.objects.get(id=victim["id"]).revoked_at is not None
+
+
+class TestMembers:
+    def test_are_those_of_the_organization(self, api: Any, member: Any, other_organization: Any) -> None:
+        member("viewer")
+        member("owner", of=other_organization, email="stranger@example.com")
+
+        rows = api().get("/api/v1/members/").json()["results"]
+
+        assert [(row["email"], row["role"]) for row in rows] == [("viewer@example.com", "viewer")]
+
+
+class TestUsage:
+    def test_is_summed_by_day_and_unit(self, api: Any, connected: Any, organization: Any) -> None:
+        test, live = connected(), connected(account="acc2", environment="live")
+        with in_organization(organization):
+            for link, quantity in ((test, "1.5"), (test, "2"), (live, "40")):
+                UsageRecord.objects.create(
+                    organization_schema=organization.schema_name, link_id=link.id, provider="fictional",
+                    unit="things", quantity=Decimal(quantity),
+                )  # fmt: skip
+
+        rows = api().get(f"/api/v1/usage/?integration={test.id}&unit=things").json()["results"]
+
+        assert rows == [
+            {
+                "day": today().isoformat(), "integration": str(test.id), "provider": "fictional", "unit": "things",
+                "quantity": "3.5",
+            }
+        ]  # fmt: skip
+        assert api().get(f"/api/v1/usage/?integration={live.id}").status_code == 404
+        assert len(api().get("/api/v1/usage/").json()["results"]) == 1
+
+    @pytest.mark.parametrize("query", ["since=x", "since=2026-01-01&until=2025-01-01", "since=2020-01-01"])
+    def test_refuses_ranges_it_cannot_use(self, api: Any, query: str) -> None:
+        assert api().get(f"/api/v1/usage/?{query}").status_code == 422
+
+
+class TestAuditEntries:
+    def test_show_the_organizations_trail(self, api: Any, connected: Any, other_organization: Any) -> None:
+        test, live = connected(), connected(account="acc2", environment="live")
+        connected(account="acc3", of=other_organization)
+
+        rows = api().get("/api/v1/audit-entries/?action=integration.connected").json()["results"]
+
+        assert [row["target"]["id"] for row in rows] == [str(test.id)]
+        assert rows[0]["actor"] == {"kind": "system", "id": None, "label": "test"}
+        assert str(live.id) not in str(rows)
+
+    def test_verify(self, api: Any, connected: Any) -> None:
+        connected()
+
+        seen = api().get("/api/v1/audit-entries/verify/").json()
+
+        assert seen["intact"] is True
+        assert seen["findings"] == []
+        assert seen["links"] + seen["unlinked"] >= 1
