@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from billing.providers.stripe import API_VERSION, StripeProvider
+from billing.providers.stripe import API_VERSION, SPEC, StripeProvider
 from core.secret import Secret, Secrets
 from integrations.contract import InboundRequest, Misconfigured, OutboundResponse, SignatureRefused, UnexpectedResponse
-from tests.signatures import arrived
+from tests.signatures import arrived, signed
 from tests.wire import Fixtures, Wire
+
+SECRET = "whsec_test_planted17"
 
 
 @pytest.fixture
@@ -81,6 +83,29 @@ class TestValidate:
         assert StripeProvider.validate({"publishable_key": "pk_live_planted17"}, secrets) == {}
         assert StripeProvider.validate({}, secrets) == {}
         assert StripeProvider.validate({"publishable_key": "pk_test_planted17"}, Secrets({})) == {}
+
+
+class TestVerify:
+    BODY = b'{"id":"evt_1","type":"x"}'
+
+    def header(self) -> str:
+        return signed(arrived(self.BODY), webhook=SPEC.webhook, secret=SECRET).headers["stripe-signature"]
+
+    def verify(self, header: str) -> None:
+        StripeProvider.verify(arrived(self.BODY, headers={"stripe-signature": header}), [Secret(SECRET)])
+
+    def test_takes_any_v1_during_a_roll(self) -> None:
+        self.verify(self.header().replace("v1=", f"v1={'0' * 64},v1="))
+
+    def test_never_takes_a_v0(self) -> None:
+        with pytest.raises(SignatureRefused) as caught:
+            self.verify(self.header().replace("v1=", "v0="))
+
+        assert caught.value.reason == "malformed"
+
+    def test_refuses_two_times(self) -> None:
+        with pytest.raises(SignatureRefused):
+            self.verify(f"t=1,{self.header()}")
 
 
 class TestParse:
