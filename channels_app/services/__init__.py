@@ -4,7 +4,7 @@ from channels_app.services.accounts import get_profile, report_account, update_p
 from channels_app.services.conversations import mark_read, send_typing
 from channels_app.services.media import keep_upload, media_of_message
 from channels_app.services.sending import send_message
-from channels_app.services.templates import create_template, delete_template, sync_templates
+from channels_app.services.templates import create_template, delete_template, refresh_templates, sync_templates
 
 __all__ = [
     "create_template",
@@ -13,6 +13,7 @@ __all__ = [
     "keep_upload",
     "mark_read",
     "media_of_message",
+    "refresh_templates",
     "report_account",
     "send_message",
     "send_typing",

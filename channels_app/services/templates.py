@@ -17,6 +17,7 @@ from channels_app.services.readiness import calling, class_with, refuse
 from core import clock
 from core.errors import Conflict
 from dispatch.models import LinkStatus
+from integrations.contract import ProviderError
 from integrations.models import Integration
 
 log = structlog.get_logger(__name__)
@@ -75,6 +76,17 @@ def sync_templates(integration: Integration, *, actor: Actor | None = None) -> i
             changed_at__gte=started
         ).delete()
     return len(found)
+
+
+def refresh_templates(integration: Integration, *, actor: Actor | None = None) -> None:
+    """Ask the vendor unless that was done just now; what cannot be asked leaves the rows as they are."""
+    is_channel = issubclass(integration.provider_class, ManagesTemplates)
+    if not is_channel or integration.status != LinkStatus.ACTIVE or not _may_sync(integration):
+        return
+    try:
+        sync_templates(integration, actor=actor)
+    except ProviderError as error:
+        log.warning("templates.not_refreshed", integration=str(integration.id), error=error.name)
 
 
 def create_template(

@@ -33,6 +33,18 @@ def send(integration, actor):
 
 
 @pytest.fixture
+def window(written):
+    """Joana wrote just now."""
+    return written()
+
+
+@pytest.fixture(autouse=True)
+def folder(settings, tmp_path):
+    """Files of a test go away with it."""
+    settings.MEDIA_ROOT = str(tmp_path)
+
+
+@pytest.fixture
 def template(integration):
     """An approved template."""
     return Template.objects.create(
@@ -243,9 +255,8 @@ class TestSending:
         assert message.error["next_action"]
         assert len(vendor.calls) == 1
 
-    def test_uploads_a_file_and_sends_it(self, send, vendor, written, work, actor, settings, tmp_path):
-        settings.MEDIA_ROOT = str(tmp_path)
-        written()
+    @pytest.mark.usefixtures("window")
+    def test_uploads_a_file_and_sends_it(self, send, vendor, work, actor):
         file = keep_upload(
             environment="test", name="label.png", content_type="image/png", chunks=[b"\x89PNG test"], actor=actor
         )
@@ -267,12 +278,10 @@ class TestSending:
         assert len(uploads) == 1
         assert b"\x89PNG test" in uploads[0].body
 
-    def test_a_lapsed_credential_parks_the_message_until_the_reconnect(
-        self, send, integration, vendor, written, work, later
-    ):
+    @pytest.mark.usefixtures("window")
+    def test_a_lapsed_credential_parks_the_message_until_the_reconnect(self, send, integration, vendor, work, later):
         from integrations.services.outbox import release_parked
 
-        written()
         vendor.answer("POST", MESSAGES, "error__190", times=1)
         message = send()
         work()
@@ -386,8 +395,7 @@ class TestReading:
 
 
 class TestMediaIn:
-    def test_is_fetched_and_kept(self, vendor, deliver, work, settings, tmp_path):
-        settings.MEDIA_ROOT = str(tmp_path)
+    def test_is_fetched_and_kept(self, vendor, deliver, work):
         deliver("message_image__caption")
         Message.objects.update(content={"id": "410000000000001", "mime_type": "image/png"})
         vendor.answer("GET", "/v26.0/410000000000001", "media__ok")

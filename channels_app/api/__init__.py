@@ -1,0 +1,1 @@
+"""The customer API of channels: messages, files, contacts, conversations, templates, accounts."""
