@@ -110,7 +110,7 @@ def recipient(to: str) -> dict[str, str]:
         return {"recipient_type": "individual", "to": number}
     if user := bsuid(to):
         return {"recipient_type": "individual", "recipient": user}
-    raise malformed("to", "a phone number with country code (+5511987654321), a WhatsApp user id or a group id")
+    raise malformed("to", "a phone number with country code (+15550100101), a WhatsApp user id or a group id")
 
 
 def check_profile(profile: BusinessProfile) -> None:

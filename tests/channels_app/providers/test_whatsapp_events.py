@@ -14,7 +14,7 @@ from integrations.contract import InboundEvent
 Parsed = Callable[[str], list[InboundEvent]]
 
 BSUID = "BR.20000000000000000017"
-PHONE = "+5511955550100"
+PHONE = "+15550100101"
 
 
 class TestPeople:
@@ -173,7 +173,7 @@ class TestContacts:
             assert (data["kind"], data["previous"]["phone"], data["current"]["phone"]) == (
                 "phone",
                 PHONE,
-                "+5511955550122",
+                "+15550100122",
             )
 
     def test_a_changed_user_id_does_not_guess_the_old_one(self, parsed: Parsed) -> None:

@@ -23,7 +23,7 @@ from integrations.contract import RequestRejected, Unavailable, UnexpectedRespon
 from tests.wire import Wire
 
 MESSAGES = "/v26.0/100000000000001/messages"
-PHONE = "+5511955550100"
+PHONE = "+15550100101"
 BSUID = "BR.20000000000000000017"
 TEXT = Text(body="Olá")
 
@@ -162,8 +162,8 @@ class TestSend:
     @pytest.mark.parametrize(
         ("to", "written"),
         [
-            ("5511955550100", {"recipient_type": "individual", "to": PHONE}),
-            ("+55 (11) 95555-0100", {"recipient_type": "individual", "to": PHONE}),
+            ("15550100101", {"recipient_type": "individual", "to": PHONE}),
+            ("+1 (555) 010-0101", {"recipient_type": "individual", "to": PHONE}),
             (BSUID, {"recipient_type": "individual", "recipient": BSUID}),
             ("120363000000000017@g.us", {"recipient_type": "group", "to": "120363000000000017@g.us"}),
         ],

@@ -229,17 +229,17 @@ class TestBlocking:
         wire.answer("DELETE", self.BLOCKS, "success")
         wire.answer("GET", self.BLOCKS, "blocked__list")
 
-        whatsapp.block_contacts(["+5511955550100"])
-        whatsapp.unblock_contacts(["+5511955550100"])
+        whatsapp.block_contacts(["+15550100101"])
+        whatsapp.unblock_contacts(["+15550100101"])
 
-        body = {"messaging_product": "whatsapp", "block_users": [{"user": "+5511955550100"}]}
+        body = {"messaging_product": "whatsapp", "block_users": [{"user": "+15550100101"}]}
         assert [seen.json for seen in wire.calls] == [body, body]
-        assert whatsapp.list_blocked() == ["+5511955550100", "BR.20000000000000000017"]
+        assert whatsapp.list_blocked() == ["+15550100101", "BR.20000000000000000017"]
 
     def test_says_who_may_be_blocked(self, wire: Wire, whatsapp: Any) -> None:
         wire.answer("POST", self.BLOCKS, "block__failed")
 
         with pytest.raises(RequestRejected) as caught:
-            whatsapp.block_contacts(["+5511955550100"])
+            whatsapp.block_contacts(["+15550100101"])
 
         assert caught.value.reason == "not_blockable"
