@@ -43,6 +43,10 @@ class WebhookView(APIView):
     permission_classes = ()
     parser_classes = ()
     schema = None
+    format_kwarg = None
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        """Negotiate nothing: an Accept header must not cost a delivery, and whoever signs needs no permission."""
 
     def get(self, request: Request, provider: str, token: str = "") -> HttpResponse:
         """Answer the vendor's challenge with its bare text."""
