@@ -20,12 +20,14 @@ from core.errors import Conflict, ValidationFailed
 from core.ids import new_token
 from core.secret import Secrets
 from dispatch import outbox
-from dispatch.models import LinkHealth, LinkStatus
+from dispatch.models import LinkHealth
 from integrations import registry
 from integrations.contract import AuthenticationFailed, CheckResult, Field, FieldKind, Provider, RegistersWebhook
 from integrations.models import Integration
 from integrations.services import credentials, issues, links
 from integrations.services.credentials import Purpose, audit_target
+from integrations.services.links import refuse_ended
+from integrations.services.outbox import release_parked
 from integrations.services.providers import unborn_provider
 
 REGISTER = "webhook.register"
@@ -89,7 +91,9 @@ def reconnect(
 
     :raises ValidationFailed: a field is malformed, or the new credential belongs to another account
     :raises ProviderError: the live check failed; the old credential still serves
+    :raises Conflict: the integration is disconnected
     """
+    refuse_ended(integration)
     kept = _kept_secrets(integration, actor)
     work = Connecting(
         provider=integration.provider_class,
@@ -102,7 +106,9 @@ def reconnect(
     )
     for step in STEPS:
         step(work)
-    return _store(work)
+    _store(work)
+    integration.refresh_from_db()
+    return integration
 
 
 def validate(work: Connecting) -> None:
@@ -175,7 +181,7 @@ def _store(work: Connecting) -> Integration:
 
 def _stored(work: Connecting) -> Integration:
     check = _checked(work)
-    integration = work.existing or Integration(provider=work.provider.spec.key, environment=work.environment)
+    integration = _row(work)
     integration.name = work.name
     integration.settings = dict(work.settings)
     integration.account_external_id = check.account.external_id
@@ -205,8 +211,18 @@ def _stored(work: Connecting) -> Integration:
         details={"provider": integration.provider, "version": stored.version, "fields": stored.fields},
     )
     issues.resolve_issues(integration)
+    release_parked(integration)
     _schedule_follow_up(work.provider, integration)
     return integration
+
+
+def _row(work: Connecting) -> Integration:
+    """Return the row to write: a new one, or the existing one as it is now, locked."""
+    if work.existing is None:
+        return Integration(provider=work.provider.spec.key, environment=work.environment)
+    fresh = Integration.objects.select_for_update().get(pk=work.existing.pk)
+    refuse_ended(fresh)
+    return fresh
 
 
 def _schedule_follow_up(provider: type[Provider], integration: Integration) -> None:
@@ -285,7 +301,7 @@ def _checked(work: Connecting) -> CheckResult:
 
 
 def _kept_secrets(integration: Integration, actor: Actor) -> dict[str, str]:
-    if integration.status == LinkStatus.DISCONNECTED or integration.current_credential is None:
+    if integration.current_credential is None:
         return {}
     opened = credentials.open_for(integration, Purpose.CONNECT, actor=actor)
     return {name: secret.reveal() for name, secret in opened.items()}

@@ -15,6 +15,7 @@ from integrations.contract import ProviderError, RegistersWebhook
 from integrations.models import Integration
 from integrations.services import credentials, issues, links
 from integrations.services.credentials import Purpose, audit_target
+from integrations.services.links import refuse_ended
 from integrations.services.outbox import release_parked
 from integrations.services.providers import provider_for
 
@@ -23,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 def disable(integration: Integration, *, actor: Actor) -> Integration:
     """Stop using the integration; webhooks are still received, outgoing work is parked."""
-    _refuse_ended(integration)
+    refuse_ended(integration)
     return _change(integration, "integration.disabled", actor, Integration.mark_disabled)
 
 
@@ -42,10 +43,11 @@ def disconnect(integration: Integration, *, actor: Actor) -> Integration:
 
     A vendor that cannot be reached does not keep a customer connected: we stop listening whatever it says.
     """
-    _refuse_ended(integration)
+    refuse_ended(integration)
     _unregister(integration)
     with transaction.atomic():
         fresh = Integration.objects.select_for_update().get(pk=integration.pk)
+        refuse_ended(fresh)
         destroyed = credentials.destroy_all(fresh)
         links.drop_routes(fresh)
         OutboxEntry.objects.filter(link_id=fresh.id, status__in=[OutboxStatus.WAITING, OutboxStatus.PARKED]).update(
@@ -90,6 +92,7 @@ def _unregister(integration: Integration) -> None:
 def _change(integration: Integration, action: str, actor: Actor, mark: Callable[[Integration], None]) -> Integration:
     with transaction.atomic():
         fresh = Integration.objects.select_for_update().get(pk=integration.pk)
+        refuse_ended(fresh)
         mark(fresh)
         fresh.save()
         links.mirror(fresh)
@@ -97,8 +100,3 @@ def _change(integration: Integration, action: str, actor: Actor, mark: Callable[
         outbox.publish(action, str(fresh.id))
     integration.refresh_from_db()
     return fresh
-
-
-def _refuse_ended(integration: Integration) -> None:
-    if integration.status == LinkStatus.DISCONNECTED:
-        raise Conflict("This integration is disconnected; connect the account anew.", code="disconnected")

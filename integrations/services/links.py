@@ -58,6 +58,16 @@ def mirror(integration: Integration) -> Link:
     return link
 
 
+def refuse_ended(integration: Integration) -> None:
+    """
+    Refuse to go on with an integration that was ended.
+
+    :raises Conflict: it is disconnected
+    """
+    if integration.status == LinkStatus.DISCONNECTED:
+        raise Conflict("This integration is disconnected; connect the account anew.", code="disconnected")
+
+
 def make_webhook_route(integration: Integration, secrets: Secrets) -> str:
     """Give an integration its own webhook URL, if its provider has webhooks; return the URL or nothing."""
     provider = integration.provider_class

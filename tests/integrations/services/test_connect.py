@@ -1,0 +1,187 @@
+"""Connecting is all or nothing; reconnecting is in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from audit.models import AuditEntry
+from core.errors import Conflict, ValidationFailed
+from dispatch import outbox
+from dispatch.models import AccountClaim, Link, OutboxEntry, OutboxStatus, Route
+from integrations.contract import AuthenticationFailed, ProviderError, Unavailable
+from integrations.models import Credential, Integration
+from integrations.services import lifecycle
+from integrations.services.connect import connect, reconnect
+from integrations.services.credentials import Purpose, open_for
+from integrations.services.links import AccountTaken
+from tenants.context import in_organization
+from tests.fictitious.conftest import ACTOR, Shop, connect_merchant
+from tests.fictitious.vendor import Parcelbox
+
+pytestmark = pytest.mark.django_db
+
+STORED = (Integration, Credential, Link, Route, AccountClaim, OutboxEntry, AuditEntry)
+
+
+def count_stored(organization: Any) -> dict[str, int]:
+    """How many rows of each kind an organization has."""
+    with in_organization(organization):
+        return {model.__name__: model.objects.count() for model in STORED}
+
+
+class TestConnect:
+    def test_stores_integration_credential_link_routes_and_audit_together(self, shop: Shop) -> None:
+        with in_organization(shop.organization):
+            link = Link.objects.get()
+            routes = Route.objects.filter(link_id=shop.integration.id)
+
+            assert link.id == shop.integration.id
+            assert (link.provider, link.status, link.health) == ("parcelbox", "active", "healthy")
+            assert link.next_check_at is not None
+            assert sorted(route.account_key for route in routes) == ["", "merchant:mer_1"]
+            assert AuditEntry.objects.get().action == "integration.connected"
+
+    def test_nothing_of_it_is_in_another_organization(self, shop: Shop, other_organization: Any) -> None:
+        assert set(count_stored(other_organization).values()) == {0}
+
+    @pytest.mark.parametrize(
+        ("changes", "error"),
+        [
+            ({"access_token": "pat_test_wrong"}, AuthenticationFailed),
+            ({"app_key": "pak_test_wrong"}, AuthenticationFailed),
+            ({"access_token": "not a token"}, ValidationFailed),
+            ({"access_token": ""}, ValidationFailed),
+            ({"access_token": "pat_test_1\x00"}, ValidationFailed),
+            ({"surprise": "x"}, ValidationFailed),
+        ],
+    )
+    def test_stores_nothing_when_a_step_fails(
+        self, organization: Any, vendor: Parcelbox, changes: dict[str, str], error: type[Exception]
+    ) -> None:
+        merchant = vendor.open_account(1)
+        before = count_stored(organization)
+
+        with pytest.raises(error):
+            connect_merchant(organization, merchant, **changes)
+
+        assert count_stored(organization) == before
+
+    def test_stores_nothing_when_the_vendor_is_down(self, organization: Any, vendor: Parcelbox) -> None:
+        merchant = vendor.open_account(1)
+        vendor.failing["/v1/introspections"] = "error__html_502"
+
+        with pytest.raises(Unavailable):
+            connect_merchant(organization, merchant)
+
+        assert set(count_stored(organization).values()) == {0}
+
+    def test_names_every_field_that_is_wrong_before_any_call(self, inside: Any, vendor: Parcelbox) -> None:
+        with pytest.raises(ValidationFailed) as caught:
+            connect(
+                provider="parcelbox", name="", environment="nowhere", actor=ACTOR,
+                credentials={"app_key": "x" * 5000}, settings={"colour": "red"},
+            )  # fmt: skip
+
+        assert set(caught.value.errors) == {
+            "environment", "credentials.access_token", "credentials.refresh_token", "credentials.app_key",
+            "settings.colour",
+        }  # fmt: skip
+        assert vendor.hits == []
+
+    def test_refuses_a_credential_of_the_other_environment(self, organization: Any, vendor: Parcelbox) -> None:
+        merchant = vendor.open_account(1, environment="live")
+
+        with pytest.raises(ValidationFailed) as caught:
+            connect_merchant(organization, merchant)
+
+        assert "environment" in caught.value.errors
+        assert set(count_stored(organization).values()) == {0}
+
+    def test_an_account_of_another_organization_is_taken_and_nobody_is_told_whose(
+        self, shop: Shop, other_organization: Any
+    ) -> None:
+        with pytest.raises(AccountTaken) as caught:
+            connect_merchant(other_organization, shop.merchant)
+
+        assert caught.value.code == "account_already_connected"
+        assert "acme" not in caught.value.detail.lower()
+        assert set(count_stored(other_organization).values()) == {0}
+
+    def test_an_account_is_connected_once_in_an_organization(self, shop: Shop) -> None:
+        before = count_stored(shop.organization)
+
+        with pytest.raises(Conflict) as caught:
+            connect_merchant(shop.organization, shop.merchant)
+
+        assert caught.value.code == "account_already_connected"
+        assert count_stored(shop.organization) == before
+
+
+class TestReconnect:
+    def test_keeps_id_url_and_account_and_makes_a_new_version(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        integration, url = inside_shop.integration, inside_shop.integration.webhook_url
+        inside_shop.merchant.access_token = "pat_test_1second"
+
+        again = reconnect(integration, credentials={"access_token": "pat_test_1second"}, actor=ACTOR)
+
+        assert (again.id, again.webhook_url) == (integration.id, url)
+        opened = open_for(again, Purpose.CALL)
+        assert opened["access_token"].reveal() == "pat_test_1second"
+        assert opened["app_key"].reveal() == inside_shop.merchant.app_keys[0]
+        assert [row.state for row in again.credentials.order_by("version")] == ["previous", "current"]
+        assert AuditEntry.objects.filter(action="credential.replaced").count() == 1
+
+    def test_refuses_another_account(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        stranger = vendor.open_account(9)
+
+        with pytest.raises(ValidationFailed) as caught:
+            reconnect(inside_shop.integration, credentials=stranger.credentials, actor=ACTOR)
+
+        assert list(caught.value.errors) == ["credentials.access_token"]
+        assert open_for(inside_shop.integration, Purpose.CALL)["access_token"].reveal() == "pat_test_1first"
+
+    def test_the_old_credential_serves_until_the_new_one_passed(self, inside_shop: Shop) -> None:
+        with pytest.raises(ProviderError):
+            reconnect(inside_shop.integration, credentials={"access_token": "pat_test_wrong"}, actor=ACTOR)
+
+        inside_shop.integration.refresh_from_db()
+        assert inside_shop.integration.status == "active"
+        assert [row.version for row in inside_shop.integration.credentials.all()] == [1]
+
+    def test_verifies_webhooks_with_the_new_key(self, shop: Shop, post: Any) -> None:
+        shop.merchant.app_keys = ["pak_test_1second"]
+
+        with in_organization(shop.organization):
+            reconnect(shop.integration, credentials={"app_key": "pak_test_1second"}, actor=ACTOR)
+
+        assert post(shop.path, "locker,lo_1,mer_1", key="pak_test_1second") == 200
+
+    def test_lets_parked_work_go_on(self, inside_shop: Shop, other_shop: Shop) -> None:
+        entries = {}
+        for shop in (inside_shop, other_shop):
+            with in_organization(shop.organization):
+                entry = outbox.add("webhook.register", link_id=shop.integration.id)
+                OutboxEntry.objects.filter(pk=entry.pk).update(status=OutboxStatus.PARKED, attempts=1)
+                entries[shop.merchant.id] = entry
+
+        reconnect(inside_shop.integration, credentials={}, actor=ACTOR)
+
+        entries["mer_1"].refresh_from_db()
+        assert (entries["mer_1"].status, entries["mer_1"].attempts) == ("waiting", 0)
+        with in_organization(other_shop.organization):
+            entries["mer_2"].refresh_from_db()
+            assert entries["mer_2"].status == "parked"
+
+    def test_a_disconnected_integration_is_connected_anew_instead(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        lifecycle.disconnect(inside_shop.integration, actor=ACTOR)
+        calls = len(vendor.hits)
+
+        with pytest.raises(Conflict) as caught:
+            reconnect(inside_shop.integration, credentials=inside_shop.merchant.credentials, actor=ACTOR)
+
+        assert caught.value.code == "disconnected"
+        assert len(vendor.hits) == calls
+        anew = connect_merchant(inside_shop.organization, inside_shop.merchant)
+        assert anew.id != inside_shop.integration.id
