@@ -10,6 +10,7 @@ class ChannelsConfig(AppConfig):
     verbose_name = "Channels"
     handlers = {
         "inbound": "channels_app.inbound.handle",
+        "personal_data": "channels_app.personal_data.PERSONAL_DATA",
         "outbox": {
             "message.send": "channels_app.outbox.SEND_MESSAGE",
             "message.read": "channels_app.outbox.MARK_READ",

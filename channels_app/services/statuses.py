@@ -56,7 +56,7 @@ def note_earlier_statuses(message: Message) -> None:
         external_id=message.external_id,
         received_at__gte=message.occurred_at - SKEW,  # lets the index on the time of arrival do the work
     )
-    for event in events.order_by("occurred_at", "received_at"):
+    for event in events.exclude(data={}).order_by("occurred_at", "received_at"):  # empty: erased
         _apply(message, event.data, at=event.occurred_at or event.received_at)
 
 
