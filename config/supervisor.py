@@ -29,6 +29,7 @@ STOP_WITHIN_S = STOP_PARTS_WITHIN_S + STOP_SERVERS_WITHIN_S
 SAME_REQUEST_WITHIN_S = 0.5  # `timeout` and some shells signal a process and its group: that is one request
 PAUSES_S = (1, 2, 5, 10, 30)
 """Before the first, second … restart in a row: long enough not to spin, short enough to outlast a deploy's hiccup."""
+HOPELESS_AFTER_DEATHS = 2  # at the start only: a part that cannot start says so at once, not after the timeout
 STABLE_AFTER_S = 60.0  # a part that ran this long starts again at the first pause
 
 
@@ -83,7 +84,7 @@ class Supervisor:
         """
         Start parts together and wait until each is ready.
 
-        :raises Failed: one of them is not ready in time
+        :raises Failed: one of them is not ready in time, or keeps dying
         :raises Stopped: a signal came first
         """
         for part in parts:
@@ -93,6 +94,8 @@ class Supervisor:
             while not part.ready():
                 if time.monotonic() > end:
                     raise Failed(f"{part.name} was not ready within {timeout_s:.0f} s.")
+                if self.running[part.name].deaths >= HOPELESS_AFTER_DEATHS:
+                    raise Failed(f"{part.name} died {HOPELESS_AFTER_DEATHS} times; its lines are above.")
                 self.tick()
 
     def run_step(self, name: str, command: Sequence[str], *, plain: bool = False) -> None:

@@ -279,6 +279,12 @@ class TestSteps:
         with pytest.raises(Failed, match="slow was not ready within 0 s"):
             supervisor.start([sleeper], timeout_s=0.3)
 
+    def test_a_part_that_keeps_dying_fails_the_start_before_the_timeout(self, supervisor):
+        broken = Part(name="broken", command=(sys.executable, "-c", "raise SystemExit(3)"), ready=lambda: False)
+
+        with pytest.raises(Failed, match="broken died 2 times; its lines are above"):
+            supervisor.start([broken], timeout_s=60)
+
     def test_importing_the_supervisor_loads_no_django(self):
         code = textwrap.dedent("import sys, config.parts; print({'django', 'celery'} & set(sys.modules))")
 
