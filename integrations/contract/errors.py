@@ -25,6 +25,8 @@ class ProviderError(Exception):
     Root of everything a provider raises on purpose.
 
     Subclasses set the class facts; a rule or a provider may give the remedy, the vendor's code and a wait.
+    `retry_after_s` grows by `wait_factor` with each try; `scope` says what is held back where that is narrower
+    than the integration, such as one recipient.
     """
 
     card_word: ClassVar[str] = ""
@@ -45,6 +47,8 @@ class ProviderError(Exception):
         field: str | None = None,
         reason: str = "",
         trace_id: str = "",
+        scope: str = "",
+        wait_factor: float = 1.0,
     ) -> None:
         super().__init__(internal or self.message)
         self.internal = internal
@@ -55,6 +59,8 @@ class ProviderError(Exception):
         self.field = field
         self.reason = reason
         self.trace_id = trace_id
+        self.scope = scope
+        self.wait_factor = wait_factor
 
     @property
     def name(self) -> str:

@@ -76,17 +76,20 @@ def answer_error(
     :param spoken: secrets that were sent; a vendor that echoes one is not shown with it
     """
     facts = _facts(response, read_error)
-    rule = next((rule for rule in spec.errors if _answers(rule, facts)), None)
+    rule = spec.rule_for(facts)
     kind = rule.error if rule else _kind_of(response.status)
     default_reason = MAYBE_SENT if issubclass(kind, Unavailable) else ""
+    told_s = _told_s(response, facts)
     return kind(
         f"{spec.key} {operation}: HTTP {response.status}, code {facts.code}, subcode {facts.subcode}",
         next_action=rule.remedy if rule else "",
         reason=(rule.reason if rule else "") or default_reason,
         vendor_code="" if facts.code is None else str(facts.code),
         vendor_detail=_shown(facts.detail, spoken),
-        retry_after_s=_wait_s(response, facts, rule),
+        retry_after_s=told_s if told_s is not None or rule is None else rule.wait_s,
         trace_id=facts.trace_id,
+        scope=str(rule.scope or "") if rule else "",
+        wait_factor=rule.wait_factor if rule and told_s is None else 1.0,
     )
 
 
@@ -128,26 +131,6 @@ def _facts(response: OutboundResponse, read_error: ReadError) -> VendorError:
         return VendorError(status=response.status)
 
 
-def _answers(rule: ErrorRule, facts: VendorError) -> bool:
-    if rule.exceptions and not (rule.statuses or rule.codes or rule.subcodes):
-        return False
-    return all(
-        not wanted or any(_equals(item, given) for item in wanted)
-        for wanted, given in ((rule.statuses, facts.status), (rule.codes, facts.code), (rule.subcodes, facts.subcode))
-    )
-
-
-def _equals(wanted: int | str | range, given: int | str | None) -> bool:
-    """Compare as numbers where the rule names numbers: vendors send codes as numbers and as texts."""
-    if isinstance(wanted, str) or given is None:
-        return wanted == given
-    try:
-        number = int(given)
-    except ValueError:
-        return False
-    return number in wanted if isinstance(wanted, range) else number == wanted
-
-
 def _kind_of(status: int) -> type[ProviderError]:
     return next((kind for statuses, kind in _BY_STATUS if status in statuses), UnexpectedResponse)
 
@@ -162,13 +145,11 @@ def _sent(error: Exception) -> str:
     return MAYBE_SENT if error.sent else NOT_SENT
 
 
-def _wait_s(response: OutboundResponse, facts: VendorError, rule: ErrorRule | None) -> float | None:
+def _told_s(response: OutboundResponse, facts: VendorError) -> float | None:
     told = (
         facts.retry_after_s if facts.retry_after_s is not None else retry_after_s(response.headers.get("retry-after"))
     )
-    if told is not None:
-        return min(told, LONGEST_WAIT_S)
-    return rule.wait_s if rule else None
+    return None if told is None else min(told, LONGEST_WAIT_S)
 
 
 def _shown(detail: str, spoken: Iterable[str]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+import structlog
 from django.db import transaction
 
 from audit.services import Actor, record
@@ -29,6 +30,14 @@ from meter.models import HealthCheck
 from tenants.context import in_organization, require_organization
 
 ACCOUNT_CHANGED = "account_changed"
+SWEEP_WITHIN = timedelta(seconds=50)
+"""One check waits 20 s at most, so a sweep ends before the task's limit of 90 s."""
+
+CHECK_AGAIN = timedelta(minutes=10)
+
+_CHECKED = (LinkStatus.ACTIVE, LinkStatus.NEEDS_REAUTH)
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +56,9 @@ def test_connection(integration: Integration, *, actor: Actor | None = None) -> 
     Check live and write down what came out; a failure is an answer, not an exception.
 
     :param actor: who asked; None is the clock, which leaves no audit entry
+    :raises Conflict: the integration is disconnected
     """
+    links.refuse_ended(integration)
     started = clock.now()
     check, error = _ask(integration)
     finished = clock.now()
@@ -60,6 +71,7 @@ def test_connection(integration: Integration, *, actor: Actor | None = None) -> 
     )
     with transaction.atomic():
         fresh = Integration.objects.select_for_update().get(pk=integration.pk)
+        links.refuse_ended(fresh)
         _write_down(fresh, check, result)
         if actor is not None:
             record(
@@ -72,19 +84,38 @@ def test_connection(integration: Integration, *, actor: Actor | None = None) -> 
     return result
 
 
-def check_due_links(*, limit: int = 100) -> int:
-    """Check the links whose time has come, one after the other; return how many."""
-    due = Link.objects.filter(status=LinkStatus.ACTIVE, next_check_at__lte=clock.now()).order_by("next_check_at")
-    with transaction.atomic():
-        claimed = list(due.select_for_update(skip_locked=True)[:limit])
-        # Moved on before the call, so that a check that kills its worker is not tried at once again.
-        Link.objects.filter(pk__in=[link.pk for link in claimed]).update(next_check_at=None)
+def check_due_links(*, limit: int = 20) -> int:
+    """Check the links whose time has come, until `SWEEP_WITHIN` is used up; return how many."""
+    claimed = _claim_due(limit)
+    started = clock.now()
+    done = 0
     for link in claimed:
+        if clock.now() - started > SWEEP_WITHIN:
+            break  # the rest is due again after `CHECK_AGAIN`
+        _check_link(link)
+        done += 1
+    return done
+
+
+def _check_link(link: Link) -> None:
+    """Check one link; whatever is wrong with it must not keep the others from their check."""
+    try:
         with in_organization(link.organization_schema):
             integration = Integration.objects.filter(pk=link.pk).first()
             if integration is not None:
                 test_connection(integration)
-    return len(claimed)
+    except Exception:
+        log.exception("health.check_crashed", integration=str(link.pk))
+
+
+def _claim_due(limit: int) -> list[Link]:
+    now = clock.now()
+    due = Link.objects.filter(status__in=_CHECKED, next_check_at__lte=now).order_by("next_check_at")
+    with transaction.atomic():
+        claimed = list(due.select_for_update(skip_locked=True)[:limit])
+        # Moved on before the call: a check that kills its worker is tried again, but not at once.
+        Link.objects.filter(pk__in=[link.pk for link in claimed]).update(next_check_at=now + CHECK_AGAIN)
+    return claimed
 
 
 def _ask(integration: Integration) -> tuple[CheckResult | None, ProviderError | None]:
@@ -135,7 +166,8 @@ def _write_success(integration: Integration, check: CheckResult) -> None:
     else:
         integration.mark_health(LinkHealth.HEALTHY)
     issues.resolve_issues(integration, causes=_CHECK_CAUSES)
-    release_parked(integration)
+    if integration.status == LinkStatus.ACTIVE:
+        release_parked(integration)
     if was_broken:
         outbox.publish("integration.recovered", str(integration.id))
     if issubclass(integration.provider_class, RegistersWebhook) and not integration.webhook_registered:

@@ -19,7 +19,7 @@ from dispatch.claims import Claim, claim_outbox
 from dispatch.models import LinkStatus, OutboxEntry, OutboxStatus
 from dispatch.waker import wake
 from integrations import registry
-from integrations.contract import ProviderError, RateLimited
+from integrations.contract import ProviderError, RateLimited, Scope
 from integrations.models import Integration
 from tenants.context import in_organization
 from tenants.models import Organization
@@ -140,13 +140,20 @@ def _after_crash(entry: OutboxEntry, integration: Integration | None, handler: O
 
 
 def _try_again(entry: OutboxEntry, error: ProviderError) -> None:
-    first = FIRST_WAIT_S.get(error.name, 5.0)
-    wait_s = error.retry_after_s if error.retry_after_s is not None else _backoff(entry.attempts, first)
-    _reschedule(entry, wait_s=min(wait_s, LONGEST_WAIT_S), error_class=error.name, text=error.message)
-    if isinstance(error, RateLimited) and error.reason != "recipient" and entry.link_id:
+    wait_s = _wait_s(entry, error)
+    _reschedule(entry, wait_s=wait_s, error_class=error.name, text=error.message)
+    if isinstance(error, RateLimited) and error.scope != Scope.RECIPIENT and entry.link_id:
         # The whole integration waits, not only this entry.
-        until = clock.now() + timedelta(seconds=min(wait_s, LONGEST_WAIT_S))
+        until = clock.now() + timedelta(seconds=wait_s)
         OutboxEntry.objects.filter(link_id=entry.link_id, status=OutboxStatus.WAITING).update(not_before=until)
+
+
+def _wait_s(entry: OutboxEntry, error: ProviderError) -> float:
+    """Wait as the vendor told, as its table says (growing with each try), or by our own back-off."""
+    if error.retry_after_s is None:
+        return _backoff(entry.attempts, FIRST_WAIT_S.get(error.name, 5.0))
+    grown: float = error.retry_after_s * error.wait_factor ** max(0, entry.attempts - 1)
+    return min(grown, LONGEST_WAIT_S)
 
 
 def _backoff(attempt: int, first_s: float) -> float:
