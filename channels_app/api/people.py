@@ -24,7 +24,7 @@ class ContactsView(ChannelView):
 
     @extend_schema(
         operation_id="channels_contacts_list",
-        parameters=[*PAGING, _INTEGRATION, OpenApiParameter("phone", str, description="E.164, such as +5511955550100")],
+        parameters=[*PAGING, _INTEGRATION, OpenApiParameter("phone", str, description="E.164, such as +15550100101")],
         responses=page_of(ContactSerializer),
     )
     def get(self, request: Request) -> Response:

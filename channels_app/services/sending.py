@@ -197,7 +197,7 @@ def normalized(to: str) -> str:
     if _PHONE.fullmatch(stripped):
         return f"+{stripped.removeprefix('+')}"
     if not to.strip() or len(to) > _LONGEST_ADDRESS:
-        refuse("to", "Give a phone number with country code, such as +5511987654321, or a contact's id.")
+        refuse("to", "Give a phone number with country code, such as +15550100101, or a contact's id.")
     return to.strip()
 
 

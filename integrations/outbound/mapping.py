@@ -20,7 +20,7 @@ from integrations.contract.errors import (
     UnexpectedResponse,
 )
 from integrations.contract.results import OutboundResponse, VendorError
-from integrations.contract.spec import ErrorRule, ProviderSpec
+from integrations.contract.spec import ProviderSpec
 from transport.errors import (
     AddressRefused,
     BodyTooLarge,

@@ -15,7 +15,7 @@ from core.ids import new_id
 from tests.wire import Fixtures, Wire
 
 ACCOUNT_KEYS = {"phone_number:100000000000001": False, "waba:200000000000001": True}
-PHONE = "+5511955550100"
+PHONE = "+15550100101"
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def status_of(external_id: str, status: str, *, at: Any, callback: str = "", **m
     told = {"id": external_id, "status": status, "timestamp": str(int(at.timestamp())), **more}
     if callback:
         told["biz_opaque_callback_data"] = callback
-    return change("messages", statuses=[{"recipient_id": "5511955550100", **told}])
+    return change("messages", statuses=[{"recipient_id": "15550100101", **told}])
 
 
 def change(field: str, **value: Any) -> bytes:

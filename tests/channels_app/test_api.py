@@ -17,7 +17,6 @@ MESSAGES = f"{BASE}/messages/"
 VENDOR_MESSAGES = "/v26.0/100000000000001/messages"
 PROFILE = "/v26.0/100000000000001/whatsapp_business_profile"
 TEMPLATES = "/v26.0/200000000000001/message_templates"
-pytestmark = pytest.mark.urls("tests.channels_app.urls")
 NOBODY = "01930000-0000-7000-8000-00000000dead"
 
 

@@ -43,7 +43,7 @@ class TestReceiving:
         message = Message.objects.get()
         assert (message.type, message.direction, message.status) == ("text", "inbound", "delivered")
         assert message.content == {"body": message.text}
-        assert (message.contact.phone, message.contact.name) == ("+5511955550100", "Joana Exemplo")
+        assert (message.contact.phone, message.contact.name) == ("+15550100101", "Joana Exemplo")
         assert message.conversation.unread_count == 1
         assert message.conversation.last_inbound_at == message.occurred_at
         usage = UsageRecord.objects.get(link_id=integration.id)
@@ -116,7 +116,7 @@ class TestContacts:
 
         contact = Contact.objects.get()
         assert contact.pk == first.pk
-        assert (contact.phone, contact.bsuid) == ("+5511955550100", "BR.20000000000000000017")
+        assert (contact.phone, contact.bsuid) == ("+15550100101", "BR.20000000000000000017")
         conversation = Conversation.objects.get()
         assert conversation.messages.count() == conversation.unread_count == 3
         assert set(Message.objects.values_list("contact", flat=True)) == {contact.pk}
@@ -131,7 +131,7 @@ class TestContacts:
     def test_joins_when_the_new_user_id_wrote_before_the_change_was_told(self, integration, deliver):
         deliver("message_text__bsuid_and_phone")
         new = "BR.20000000000000000099"
-        let_in(integration, text_from("+5511955550100", "Me again", at=clock.now(), user_id=new))
+        let_in(integration, text_from("+15550100101", "Me again", at=clock.now(), user_id=new))
         assert Contact.objects.count() == 2
 
         deliver("user_id_update__bsuid")
@@ -144,20 +144,20 @@ class TestContacts:
 
         deliver("message_system__number_changed")
 
-        assert Contact.objects.get().phone == "+5511955550122"
+        assert Contact.objects.get().phone == "+15550100122"
 
     def test_gives_a_recycled_number_to_its_new_owner(self, integration, deliver):
         deliver("message_text__bsuid_and_phone")
 
-        let_in(integration, text_from("+5511955550100", "New here", at=clock.now(), user_id="BR.777"))
+        let_in(integration, text_from("+15550100101", "New here", at=clock.now(), user_id="BR.777"))
 
         former, owner = Contact.objects.order_by("id")
         assert (former.bsuid, former.phone) == ("BR.20000000000000000017", "")
-        assert (owner.bsuid, owner.phone) == ("BR.777", "+5511955550100")
+        assert (owner.bsuid, owner.phone) == ("BR.777", "+15550100101")
         assert owner.messages.get().text == "New here"
 
     def test_does_not_mix_a_person_with_the_former_owner_of_their_new_number(self, integration, deliver):
-        let_in(integration, text_from("+5511955550122", "I was here first", at=clock.now()))
+        let_in(integration, text_from("+15550100122", "I was here first", at=clock.now()))
         former = Contact.objects.get()
         Contact.objects.filter(pk=former.pk).update(created_at=clock.now() - timedelta(days=400))
         deliver("message_text__phone")
@@ -166,7 +166,7 @@ class TestContacts:
 
         former.refresh_from_db()
         assert (former.phone, former.messages.count()) == ("", 1)
-        assert Contact.objects.get(phone="+5511955550122").name == "Joana Exemplo"
+        assert Contact.objects.get(phone="+15550100122").name == "Joana Exemplo"
 
     def test_remembers_the_latest_wish_about_marketing(self, integration, deliver):
         deliver("user_preferences__stop")
@@ -210,7 +210,7 @@ class TestActsOnMessages:
     def test_nobody_edits_what_another_person_wrote(self, integration, deliver):
         deliver("message_text__phone")
 
-        let_in(integration, webhook("message_edit__text", **{"5511955550100": "5511955550133"}))
+        let_in(integration, webhook("message_edit__text", **{"15550100101": "15550100133"}))
 
         assert Message.objects.get(type="text").edited_at is None
 
@@ -219,7 +219,7 @@ class TestActsOnMessages:
         body = webhook("message_revoke__plain").decode()
         target = body.split('"original_message_id"')[1].split('"')[1]
 
-        let_in(integration, text_from("+5511955550100", "Oops", at=clock.now(), external_id=target))
+        let_in(integration, text_from("+15550100101", "Oops", at=clock.now(), external_id=target))
 
         assert Message.objects.get(type="text").is_deleted
 

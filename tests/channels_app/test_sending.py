@@ -62,7 +62,7 @@ class TestRules:
     def test_accepts_a_text_within_the_window(self, send, written):
         conversation = written()
 
-        message = send(to="55 (11) 95555-0100")
+        message = send(to="1 (555) 010-0101")
 
         assert (message.status, message.direction, message.text) == ("queued", "outbound", "Hi")
         assert message.conversation == conversation
