@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from uuid import UUID
 
 from django.conf import settings
@@ -25,6 +26,10 @@ from vault.services import token_digest
 
 DEFAULT_MARGIN_S = 900.0
 """Tokens that come without OAuth are renewed this long before their end: enough for a quarter-hour's outage."""
+
+
+_PERIOD_FACTOR: Mapping[str, int] = MappingProxyType({LinkStatus.ACTIVE: 1, LinkStatus.NEEDS_REAUTH: 4})
+"""A refused credential seldom comes back to life by itself: it is checked a quarter as often, the others never."""
 
 
 class AccountTaken(Conflict):
@@ -190,8 +195,9 @@ def verification_values(provider: type[Provider], secrets: Secrets) -> Mapping[s
 
 
 def _next_check(integration: Integration) -> datetime | None:
-    if integration.status not in {LinkStatus.ACTIVE, LinkStatus.NEEDS_REAUTH}:
+    factor = _PERIOD_FACTOR.get(integration.status)
+    if factor is None:
         return None
-    period = integration.provider_class.spec.health.period_s
+    period = integration.provider_class.spec.health.period_s * factor
     jitter = 0.9 + (integration.id.int % 1000) / 5000  # ±10 %, fixed per integration, so that checks spread
     return clock.now() + timedelta(seconds=period * jitter)
