@@ -62,7 +62,7 @@ def refusal_text(error: RegistryError | ProviderError) -> str:
     if isinstance(error, RegistryError):
         return _(error.detail)
     parts = [_(error.message), error.vendor_detail, _(error.next_action) if error.next_action else ""]
-    return " ".join(part for part in parts if part)
+    return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part)
 
 
 class RegistryAdmin(ModelAdmin):

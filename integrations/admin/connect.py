@@ -106,9 +106,7 @@ class ConnectPages(RegistryAdmin):
 
     def detail_url(self, integration: Integration) -> str:
         """Return the address of an integration's page."""
-        return reverse(
-            "admin:integrations_integration_change", args=[integration.pk], current_app=self.admin_site.name
-        )
+        return reverse("admin:integrations_integration_change", args=[integration.pk], current_app=self.admin_site.name)
 
     def _form_page(self, request: HttpRequest, spec: Any, form: SpecForm, **context: Any) -> HttpResponse:
         status = 422 if form.is_bound else 200

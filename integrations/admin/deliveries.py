@@ -87,7 +87,9 @@ class DeliveryPages(ReadOnlyAdmin):
             events=self.events_of(delivery),
             body=body,
             has_body=has_body,
-            may_replay=request.user.has_perm(self.replay_permission) and has_body and delivery.status != DeliveryStatus.PROCESSING,
+            may_replay=request.user.has_perm(self.replay_permission)
+            and has_body
+            and delivery.status != DeliveryStatus.PROCESSING,
             may_inspect=self.may_inspect(request) and has_body,
         )
 
@@ -123,9 +125,7 @@ class DeliveryPages(ReadOnlyAdmin):
 
     def url_of(self, delivery: WebhookDelivery) -> str:
         """Return the address of a delivery's page."""
-        return reverse(
-            "admin:dispatch_webhookdelivery_change", args=[delivery.pk], current_app=self.admin_site.name
-        )
+        return reverse("admin:dispatch_webhookdelivery_change", args=[delivery.pk], current_app=self.admin_site.name)
 
 
 @admin.register(WebhookDelivery, site=organization_site)
@@ -230,7 +230,8 @@ class OutboxEntryAdmin(ReadOnlyAdmin):
     list_filter = ("status", "kind", "error_class")
     ordering = ("-created_at",)
     fields = ("created_at", "kind", "organization_schema", "link_id", "object_id", "shown_status", "attempts",
-              "crashes", "next_attempt_at", "not_before", "expires_at", "done_at", "error_class", "error_text")  # fmt: skip
+              "crashes", "next_attempt_at", "not_before", "expires_at", "done_at", "error_class",
+              "error_text")  # fmt: skip
     readonly_fields = fields
 
     @admin.display(description=gettext_lazy("status"), ordering="status")

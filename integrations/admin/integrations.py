@@ -231,7 +231,11 @@ def _test_answer(result: health.TestResult, integration: Integration) -> dict[st
         "health": {"key": integration.health, "label": integration.get_health_display()},
         "status": {"key": integration.status, "label": integration.get_status_display()},
         "verdicts": [
-            {"capability": verdict_label(item.capability), "ok": item.ok, "detail": _(item.detail) if item.detail else ""}
+            {
+                "capability": verdict_label(item.capability),
+                "ok": item.ok,
+                "detail": _(item.detail) if item.detail else "",
+            }
             for item in result.verdicts
         ],
         "error": None if error is None else {"code": error.api_code, "who": str(WHO.get(str(error.who), ""))},

@@ -92,7 +92,9 @@ class PeopleAdmin(ReadOnlyAdmin):
         name = f"{self.model._meta.app_label}_{self.model._meta.model_name}"
         return reverse(f"admin:{name}_changelist", current_app=self.admin_site.name)
 
-    def form_page(self, request: HttpRequest, form: forms.Form, *, title: str, button: str, **more: Any) -> HttpResponse:
+    def form_page(
+        self, request: HttpRequest, form: forms.Form, *, title: str, button: str, **more: Any
+    ) -> HttpResponse:
         """Render a form of ours."""
         return self.page(
             request,
@@ -109,9 +111,7 @@ class PeopleAdmin(ReadOnlyAdmin):
         """Return the page that asks once more, or nothing when the answer was yes."""
         if request.method == "POST":
             return None
-        return self.page(
-            request, "registry/confirm.html", title=title, text=text, button=button, back=self.list_url()
-        )
+        return self.page(request, "registry/confirm.html", title=title, text=text, button=button, back=self.list_url())
 
 
 def add_refusal(form: forms.Form, error: RegistryError) -> None:
@@ -272,9 +272,7 @@ class InvitationAdmin(PeopleAdmin):
         invitation = self.find(request, object_id)
         self.demand(request, "accounts.delete_invitation")
         text = _("The link that was mailed to %(email)s stops working.") % {"email": invitation.email}
-        if asked := self.confirmed(
-            request, title=_("Take the invitation back"), text=text, button=_("Take it back")
-        ):
+        if asked := self.confirmed(request, title=_("Take the invitation back"), text=text, button=_("Take it back")):
             return asked
         people.withdraw_invitation(invitation, actor=actor_of(request))
         messages.success(request, _("The invitation is taken back."))

@@ -14,17 +14,17 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from kombu.exceptions import OperationalError
+from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts.models import ApiKey, Membership, User
 from accounts.roles import ALL_SCOPES
 from accounts.services import add_member
 from audit.services import Target, record
-from core import clock
 from core.errors import RegistryError
 from dispatch import inbox
 from dispatch.models import Link, OAuthApp, Vendor
 from integrations import registry
-from integrations.admin.base import ReadOnlyAdmin, RegistryAdmin, actor_of, refusal_text
+from integrations.admin.base import ReadOnlyAdmin, RegistryAdmin, actor_of
 from integrations.admin.people import add_refusal
 from integrations.admin.show import WHO, badge, provider_label
 from integrations.admin.sites import platform_site
@@ -248,12 +248,12 @@ class OAuthAppForm(forms.ModelForm):
     """An app's ids and write-only secrets: blank keeps what is stored, nothing is rendered back."""
 
     client_secret = forms.CharField(
-        label=gettext_lazy("Client secret"), required=False, widget=forms.PasswordInput(render_value=False)
+        label=gettext_lazy("Client secret"), required=False, widget=UnfoldAdminPasswordWidget(render_value=False)
     )
     verify_token = forms.CharField(
         label=gettext_lazy("Verify token"),
         required=False,
-        widget=forms.PasswordInput(render_value=False),
+        widget=UnfoldAdminPasswordWidget(render_value=False),
         help_text=gettext_lazy("Answers the vendor's challenge when the platform's webhook URL is registered."),
     )
 
@@ -297,7 +297,7 @@ class OAuthAppAdmin(RegistryAdmin):
         """Whether there are any."""
         return badge("active", _("stored")) if obj.sealed_secrets else badge("disabled", _("none"))
 
-    def save_model(self, request: HttpRequest, obj: OAuthApp, form: Any, change: bool) -> None:  # noqa: FBT001
+    def save_model(self, request: HttpRequest, obj: OAuthApp, form: Any, change: bool) -> None:
         """Seal what was typed over what is stored, then save."""
         typed = form.secret_values()
         if typed:

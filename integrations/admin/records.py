@@ -55,9 +55,7 @@ class LinkedRowsAdmin(ReadOnlyAdmin):
         name = self._names.get(obj.link_id)
         if name is None:
             return provider_label(obj.provider)
-        link = reverse(
-            "admin:integrations_integration_change", args=[obj.link_id], current_app=self.admin_site.name
-        )
+        link = reverse("admin:integrations_integration_change", args=[obj.link_id], current_app=self.admin_site.name)
         return format_html('<a href="{}" class="rg-link">{}</a>', link, name)
 
 
@@ -241,9 +239,7 @@ class NotificationAdmin(ReadOnlyAdmin):
         """What the note is about, with a link where there is a page."""
         if obj.target_kind != "integration":
             return obj.target_kind or "-"
-        link = reverse(
-            "admin:integrations_integration_change", args=[obj.target_id], current_app=self.admin_site.name
-        )
+        link = reverse("admin:integrations_integration_change", args=[obj.target_id], current_app=self.admin_site.name)
         return format_html('<a href="{}" class="rg-link">{}</a>', link, _("integration"))
 
     @admin.action(description=gettext_lazy("Mark as read"), permissions=["view"])

@@ -94,7 +94,7 @@ class RegistrySite(UnfoldAdminSite):
             "styles": [static("registry/registry.css")],
             "scripts": [static("registry/registry.js")],
             "redirect_to": request.get_full_path(),
-            "site_kind": self.name,
+            "site_favicons": [{"rel": "icon", "href": static("registry/icon.svg"), "type": "image/svg+xml"}],
         }
 
     def _get_config(self, key: str, *args: Any) -> Any:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts.models import Membership, User
 from integrations.admin.base import RegistryAdmin
@@ -17,6 +19,13 @@ from integrations.admin.sites import platform_site
 
 class UserForm(forms.ModelForm):
     """A person's account. There is no password here: people set theirs by the link of the login page."""
+
+    locale = forms.ChoiceField(
+        label=gettext_lazy("Language"),
+        choices=settings.LANGUAGES,
+        help_text=gettext_lazy("Of the mails this person gets."),
+        widget=UnfoldAdminSelectWidget,
+    )
 
     class Meta:
         model = User
@@ -61,7 +70,7 @@ class UserAdmin(RegistryAdmin):
         bounded = () if getattr(request.user, "is_superuser", False) else ("is_staff", "is_superuser")
         return (*self.readonly_fields, *bounded)
 
-    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Save; a new account has no password until its owner sets one."""
         if not change:
             obj.set_unusable_password()
