@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from core import clock
 from core.redaction import SHOWN_HEADERS, redact_url
+from core.secret import Secrets
 from integrations.contract.errors import ProviderError, Unavailable
 from integrations.contract.results import CallReport, OutboundResponse
 from integrations.contract.spec import ProviderSpec
@@ -40,13 +41,21 @@ class Caller:
     """Makes calls for one integration and reports each of them."""
 
     def __init__(
-        self, *, spec: ProviderSpec, read_error: ReadError, report: Report, gate: Gate, transport: Transport
+        self,
+        *,
+        spec: ProviderSpec,
+        read_error: ReadError,
+        report: Report,
+        gate: Gate,
+        transport: Transport,
+        secrets: Secrets | None = None,
     ) -> None:
         self._spec = spec
         self._read_error = read_error
         self._report = report
         self._gate = gate
         self._transport = transport
+        self._secrets = secrets
 
     def fetch(self, request: WireRequest, terms: Terms, *, operation: str) -> OutboundResponse:
         """
@@ -110,10 +119,14 @@ class Caller:
                 response,
                 operation=call.operation,
                 read_error=self._read_error,
-                spoken=tuple(_spoken(call.request)),
+                spoken=(*self._known(), *_spoken(call.request)),
             )
         self._tell(call, status=response.status, response_bytes=len(response.body), error=error)
         return error
+
+    def _known(self) -> Iterator[str]:
+        """Walk the integration's secrets: they are in bodies that only the provider can read, or sent before."""
+        return (secret.reveal() for secret in (self._secrets or {}).values())
 
     def _failed(self, call: Call, error: TransportError) -> ProviderError:
         mapped = exception_error(self._spec, error, operation=call.operation) or Unavailable(str(error))

@@ -36,7 +36,8 @@ class Guard:
     :param owner: the integration's id; keys connections with a client certificate
     :param overrides: the operator's base URLs by role, "" for all roles
     :param settings: the integration's settings, for destination fields
-    :param secrets: its opened credential, for destination fields in it and for client certificates
+    :param secrets: its opened credential, for destination fields in it, for client certificates, and to be hidden
+        where the vendor's answer repeats a part of it
     :param egress_allow: private destinations that customers' URLs may reach, each host:port
     :param report: told once of every call that was tried; what it raises reaches the caller
     """
@@ -70,6 +71,7 @@ class Guard:
             report=report,
             gate=gate or OpenGate(),
             transport=transport or shared(),
+            secrets=secrets,
         )
         self._sdk = SdkClients(spec=spec, caller=self._caller, destinations=self._destinations, terms_for=self._terms)
 

@@ -73,7 +73,7 @@ def answer_error(
     """
     Map an error answer.
 
-    :param spoken: secrets that were sent; a vendor that echoes one is not shown with it
+    :param spoken: secrets that were sent, now or before; a vendor that echoes one is not shown with it
     """
     facts = _facts(response, read_error)
     rule = spec.rule_for(facts)

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from core import clock
-from core.secret import Secret
+from core.secret import Secret, Secrets
 from integrations.contract import (
     AuthenticationFailed,
     Misconfigured,
@@ -220,6 +220,15 @@ class TestErrors:
         assert len(error.vendor_detail) == 500
         for secret in ("0001", "0002", "0003", "abcdef"):
             assert secret not in f"{error}{error.internal}{error.vendor_detail}"
+
+    def test_show_no_secret_of_the_integration_that_was_sent_in_a_body_or_before(self, serve, guard):
+        server = serve(failing(400, message="verify test_verify_0004 of app test_secret_0005"))
+        secrets = Secrets({"verify_token": "test_verify_0004", "app_secret": "test_secret_0005"})
+
+        with pytest.raises(RequestRejected) as caught:
+            guard(server.url, secrets=secrets).request("POST", "/", operation="get", json={"v": "test_verify_0004"})
+
+        assert caught.value.vendor_detail == "verify [hidden] of app [hidden]"
 
     @pytest.mark.parametrize(
         ("script", "reason"),
