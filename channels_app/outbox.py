@@ -13,6 +13,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
+
 from channels_app import usage
 from channels_app.contract import (
     Content,
@@ -31,7 +33,6 @@ from channels_app.services.readiness import instance_with
 from channels_app.services.sending import address_of
 from core import clock
 from core.errors import NotFoundHere, ValidationFailed
-from dispatch import outbox
 from dispatch.models import OutboxEntry
 from integrations.contract import (
     AuthenticationFailed,
@@ -175,7 +176,6 @@ class DownloadMedia:
         message.media_file_id, message.media_state = file.id, MediaState.KEPT
         message.save(update_fields=["media_file_id", "media_state"])
         usage.count(integration, usage.MEDIA_BYTES, result.size_bytes)
-        outbox.publish("message.media_kept", str(message.id))
 
     def give_up(self, entry: OutboxEntry, integration: Integration | None, error: ProviderError) -> None:
         """Say at the message that its file did not come."""
@@ -251,6 +251,9 @@ def _after_send(error: ProviderError, entry: OutboxEntry, integration: Integrati
         return Unavailable(error.internal, reason=MAYBE_SENT, retry_after_s=LOOK_AGAIN_S, trace_id=error.trace_id)
     entry.intent_at = None
     OutboxEntry.objects.filter(pk=entry.pk, lease_id=entry.lease_id).update(intent_at=None)
+    if error.reason == standing.SPAM_LIMIT:
+        with transaction.atomic():  # people must know at once, not after hours of waiting
+            standing.note_error(integration, standing.described(error))
     return _paced(error, entry, integration)
 
 

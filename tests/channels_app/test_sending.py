@@ -15,7 +15,7 @@ from core.errors import ValidationFailed
 from dispatch.models import OutboxEntry, OutboxStatus
 from integrations.models import Issue
 from meter.models import UsageRecord
-from tests.channels_app.conftest import PHONE, let_in, status_of
+from tests.channels_app.conftest import PHONE, change, let_in, status_of
 
 MESSAGES = "/v26.0/100000000000001/messages"
 SENT = "wamid.dGVzdC0sent-by-us"
@@ -419,3 +419,44 @@ class TestMediaIn:
         work()
 
         assert Message.objects.get().media_state == "failed"
+
+
+class TestWhomTheVendorMeans:
+    def test_joins_the_contact_whose_number_the_vendor_writes_in_another_way(
+        self, send, template, vendor, written, work
+    ):
+        conversation = written()
+        vendor.answer("POST", MESSAGES, "send__ok")
+        message = send(to="+15550100177", type="template", content={"name": "order_update", "language": "pt_BR"})
+        assert Contact.objects.count() == 2
+
+        work()
+
+        message.refresh_from_db()
+        assert Contact.objects.get().phone == PHONE
+        assert (message.conversation, message.status) == (conversation, "sent")
+        assert Conversation.objects.count() == 1
+
+    def test_takes_the_place_of_its_own_echo(self, send, vendor, written, work, integration):
+        written()
+        message = send()
+        echo = {"from": "15550100001", "to": PHONE[1:], "id": SENT, "timestamp": str(int(clock.now().timestamp()))}
+        let_in(integration, change("message_echoes", message_echoes=[{**echo, "type": "text", "text": {"body": "Hi"}}]))
+        assert Message.objects.filter(is_echo=True).exists()
+        vendor.answer("POST", MESSAGES, "send__ok")
+
+        work()
+
+        sent = Message.objects.get(direction="outbound")
+        assert (sent.pk, sent.external_id, sent.status) == (message.pk, SENT, "sent")
+
+    def test_people_are_told_at_once_that_their_messages_are_reported(self, send, vendor, written, work):
+        written()
+        vendor.answer("POST", MESSAGES, "error__131048")
+        message = send()
+
+        work()
+
+        message.refresh_from_db()
+        assert message.status == "queued"
+        assert Issue.objects.get(resolved_at=None).cause == "spam_limit"
