@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -61,6 +62,10 @@ class RegistrySchema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         """Add the idempotency key to every POST."""
         return [IDEMPOTENCY_KEY] if self.method == "POST" else []
+
+    def get_summary(self) -> str:
+        """Put the first clause of the description on the line that a reader skims."""
+        return re.split(r"[.:;]( |$)", self.get_description(), maxsplit=1)[0]
 
     def get_tags(self) -> list[str]:
         """Group addresses by their first part after the version."""

@@ -62,6 +62,7 @@ class RegistryView(APIView):
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         """Add the limit's headers and keep the answer of a claimed key."""
+        response.headers.setdefault("Cache-Control", "no-store")  # keys shown once, people's messages
         if self._allowance is not None:
             for name, value in self._allowance.headers().items():
                 response.headers[name] = value

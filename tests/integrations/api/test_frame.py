@@ -295,6 +295,7 @@ class TestKeys:
 
         texts = [json.dumps(client.get(address).json()) for address in (URL, "/api/v1/api-keys/", "/api/v1/members/")]
 
+        assert client.get(URL)["Cache-Control"] == "no-store"
         assert not any(key in text or "test-good" in text for text in texts)
 
 
