@@ -2,7 +2,8 @@
 The one door of the vault, and the life of its keys.
 
 `open_secrets` and `open_bytes` are the only ways to plaintext. They know nothing of audit: their callers are
-`integrations/services/credentials.py` (credentials; it audits) and `dispatch` (bodies and routes).
+`integrations/services/credentials.py` (credentials; it audits), `dispatch` (bodies and routes) and
+`integrations/api/idempotency.py` (stored answers).
 """
 
 from __future__ import annotations
