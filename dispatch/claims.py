@@ -7,14 +7,18 @@ lease ended is claimed again: its worker died.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import F, QuerySet
 
 from core import clock
 from core.ids import new_id
-from dispatch.models import LEASE
+from dispatch.models import LEASE, DeliveryStatus, OutboxEntry, OutboxStatus, WebhookDelivery
 
 BATCH = 100
 PER_LINK = 5
@@ -84,6 +88,26 @@ def claim_deliveries(*, batch: int = BATCH) -> list[Claim]:
 def claim_outbox(*, batch: int = BATCH) -> list[Claim]:
     """Claim outbox entries that are due; of one object only the oldest open entry, so that its order is kept."""
     return _claim("dispatch_outboxentry", open_=["waiting", "working"], working="working", batch=batch, by_object=True)
+
+
+def give_back_deliveries(claims: Sequence[Claim], *, due_at: datetime | None = None) -> None:
+    """Return claimed deliveries that were not begun; they count as neither tried nor crashed."""
+    rows = WebhookDelivery.objects.filter(status=DeliveryStatus.PROCESSING)
+    _give_back(rows, claims, status=DeliveryStatus.RECEIVED, due_at=due_at)
+
+
+def give_back_outbox(claims: Sequence[Claim], *, due_at: datetime | None = None) -> None:
+    """Return claimed entries that were not begun; they count as neither tried nor crashed."""
+    rows = OutboxEntry.objects.filter(status=OutboxStatus.WORKING)
+    _give_back(rows, claims, status=OutboxStatus.WAITING, due_at=due_at)
+
+
+def _give_back(rows: QuerySet[Any], claims: Sequence[Claim], *, status: str, due_at: datetime | None) -> None:
+    """A row that was claimed again since has another lease and is left alone."""
+    ours = rows.filter(pk__in=[claim.id for claim in claims], lease_id__in={claim.lease_id for claim in claims})
+    ours.update(
+        status=status, attempts=F("attempts") - 1, leased_until=None, next_attempt_at=due_at or F("next_attempt_at")
+    )
 
 
 def _claim(table: str, *, open_: list[str], working: str, batch: int, by_object: bool = False) -> list[Claim]:

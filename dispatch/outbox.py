@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import connection
 
 from core import clock
-from dispatch.models import OutboxEntry
+from dispatch.models import Link, OutboxEntry
 from dispatch.waker import wake
 from tenants.context import require_organization
 
@@ -42,9 +42,17 @@ def add(
         details=dict(details or {}),
         expires_at=expires_at,
         next_attempt_at=due_at or clock.now(),
+        not_before=_held_until(link_id),
     )
     connection.on_commit(lambda: wake("outbound"))
     return entry
+
+
+def _held_until(link_id: UUID | None) -> datetime | None:
+    """New work of an integration that the vendor limits waits as the older does."""
+    if link_id is None:
+        return None
+    return Link.objects.filter(pk=link_id, not_before__gt=clock.now()).values_list("not_before", flat=True).first()
 
 
 def publish(event_type: str, object_id: str, *, details: Mapping[str, Any] | None = None) -> None:

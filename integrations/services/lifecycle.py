@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 def disable(integration: Integration, *, actor: Actor) -> Integration:
     """Stop using the integration; webhooks are still received, outgoing work is parked."""
-    refuse_ended(integration)
+    _refuse_disconnected(integration)
     return _change(integration, "integration.disabled", actor, Integration.mark_disabled)
 
 
@@ -92,7 +92,7 @@ def _unregister(integration: Integration) -> None:
 def _change(integration: Integration, action: str, actor: Actor, mark: Callable[[Integration], None]) -> Integration:
     with transaction.atomic():
         fresh = Integration.objects.select_for_update().get(pk=integration.pk)
-        refuse_ended(fresh)
+        _refuse_disconnected(fresh)
         mark(fresh)
         fresh.save()
         links.mirror(fresh)
@@ -100,3 +100,8 @@ def _change(integration: Integration, action: str, actor: Actor, mark: Callable[
         outbox.publish(action, str(fresh.id))
     integration.refresh_from_db()
     return fresh
+
+
+def _refuse_disconnected(integration: Integration) -> None:
+    if integration.status == LinkStatus.DISCONNECTED:
+        raise Conflict("This integration is disconnected; connect the account again.", code="disconnected")

@@ -65,11 +65,11 @@ def mirror(integration: Integration) -> Link:
 
 def refuse_ended(integration: Integration) -> None:
     """
-    Refuse to go on with an integration that was ended.
+    Refuse to go on with an integration whose credential was destroyed; what a vendor ended can still be mended.
 
-    :raises Conflict: it is disconnected
+    :raises Conflict: it was disconnected here
     """
-    if integration.status == LinkStatus.DISCONNECTED:
+    if integration.status == LinkStatus.DISCONNECTED and integration.current_credential is None:
         raise Conflict("This integration is disconnected; connect the account anew.", code="disconnected")
 
 

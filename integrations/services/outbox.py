@@ -15,12 +15,13 @@ from django.db import transaction
 from django.db.models import F
 
 from core import clock
-from dispatch.claims import Claim, claim_outbox
-from dispatch.models import LinkStatus, OutboxEntry, OutboxStatus
+from dispatch.claims import Claim, claim_outbox, give_back_outbox
+from dispatch.models import Link, LinkStatus, OutboxEntry, OutboxStatus
 from dispatch.waker import wake
 from integrations import registry
-from integrations.contract import ProviderError, RateLimited, Scope
+from integrations.contract import AuthenticationFailed, ProviderError, RateLimited, Scope
 from integrations.models import Integration
+from integrations.services import issues
 from tenants.context import in_organization
 from tenants.models import Organization
 
@@ -28,6 +29,12 @@ log = structlog.get_logger(__name__)
 
 MAX_CRASHES = 5
 MAX_ATTEMPTS = 10
+WORK_FOR = timedelta(seconds=50)
+"""A call may take 20 s: with it a claim is done well inside its lease of 120 s and the task's limit of 90 s."""
+
+LOOK_AT_CLOSED = timedelta(hours=1)
+"""Work of an organization that is suspended waits for it, without being tried."""
+
 PARK_FOR = timedelta(days=3)
 """Work of a broken integration waits this long for a reconnect, then expires and says so."""
 
@@ -57,36 +64,45 @@ class OutboxHandler(Protocol):
 
 
 def work_outbox() -> int:
-    """Claim what is due and work it off, one organization's entry after the other; return how many."""
+    """
+    Claim what is due and work it off for at most `WORK_FOR`; return how many were begun.
+
+    What is left of the claim is given back, for its lease ends and a worker that died would be suspected.
+    """
+    started = clock.now()
     claims = claim_outbox()
-    for claim in claims:
+    for place, claim in enumerate(claims):
+        if clock.now() - started > WORK_FOR:
+            give_back_outbox(claims[place:])
+            return place
         if claim.organization_schema and _is_open(claim.organization_schema):
             with in_organization(claim.organization_schema):
                 work_entry(claim)
+        else:
+            give_back_outbox([claim], due_at=started + LOOK_AT_CLOSED)
     return len(claims)
 
 
 def work_entry(claim: Claim) -> None:
-    """Work off one claimed entry inside its organization."""
+    """Work off one claimed entry inside its organization; a crash is recorded at the entry."""
     entry = OutboxEntry.objects.filter(id=claim.id, lease_id=claim.lease_id).first()
     if entry is None:
         return  # the lease ended and another worker has it
+    if entry.not_before and entry.not_before > clock.now():
+        give_back_outbox([claim])  # the vendor limited this integration after the claim
+        return
     integration = Integration.objects.filter(pk=entry.link_id).first() if entry.link_id else None
-    handler: OutboxHandler = registry.outbox_handler(entry.kind)
-    if not _may_run(entry, integration, handler):
-        return
     try:
-        result = handler.call(entry, integration)
-    except ProviderError as error:
-        _after_error(entry, integration, handler, error)
-        return
+        _work(entry, integration, registry.outbox_handler(entry.kind))
     except Exception as error:
         log.exception("outbox.entry_crashed", kind=entry.kind, entry=str(entry.id))
-        _after_crash(entry, integration, handler, error)
-        return
-    with transaction.atomic():
-        if _finish(entry, OutboxStatus.DONE):
-            handler.settle(entry, integration, result)
+        _after_crash(entry, integration, error)
+
+
+def wake_expired() -> int:
+    """Let the worker close what was parked longer than its deadline; runs in public. Returns how many."""
+    waiting = OutboxEntry.objects.filter(status=OutboxStatus.PARKED, expires_at__lte=clock.now())
+    return waiting.update(status=OutboxStatus.WAITING, next_attempt_at=clock.now())
 
 
 def release_parked(integration: Integration) -> int:
@@ -97,6 +113,35 @@ def release_parked(integration: Integration) -> int:
     if released:
         transaction.on_commit(lambda: wake("outbound"))
     return released
+
+
+def _work(entry: OutboxEntry, integration: Integration | None, handler: OutboxHandler) -> None:
+    if not _may_run(entry, integration, handler):
+        return
+    started = clock.now()
+    try:
+        result = handler.call(entry, integration)
+    except ProviderError as error:
+        if integration and isinstance(error, AuthenticationFailed) and _lost_access(integration, error, started):
+            _park(entry)
+            return
+        _after_error(entry, integration, handler, error)
+        return
+    with transaction.atomic():
+        if _finish(entry, OutboxStatus.DONE):
+            handler.settle(entry, integration, result)
+
+
+def _lost_access(integration: Integration, error: AuthenticationFailed, started: datetime) -> bool:
+    """Note that the integration must be reconnected; False where that would not help this call."""
+    with transaction.atomic():
+        fresh = Integration.objects.select_for_update().get(pk=integration.pk)
+        if fresh.status not in {LinkStatus.ACTIVE, LinkStatus.NEEDS_REAUTH}:
+            return False
+        current = fresh.current_credential
+        if current is None or current.created_at <= started:  # else it was replaced while we called
+            issues.require_reconnect(fresh, error)
+        return True
 
 
 def _may_run(entry: OutboxEntry, integration: Integration | None, handler: OutboxHandler) -> bool:
@@ -130,13 +175,18 @@ def _after_error(
     _close(entry, integration, handler, status=OutboxStatus.FAILED, error=error)
 
 
-def _after_crash(entry: OutboxEntry, integration: Integration | None, handler: OutboxHandler, error: Exception) -> None:
+def _after_crash(entry: OutboxEntry, integration: Integration | None, error: Exception) -> None:
     if entry.attempts < MAX_ATTEMPTS:
         _reschedule(
             entry, wait_s=_backoff(entry.attempts, 5.0), error_class=type(error).__name__, text="internal error"
         )
         return
-    _close(entry, integration, handler, status=OutboxStatus.FAILED, error=_Expired(type(error).__name__))
+    given_up = _Expired(type(error).__name__)
+    try:
+        _close(entry, integration, registry.outbox_handler(entry.kind), status=OutboxStatus.FAILED, error=given_up)
+    except Exception:
+        log.exception("outbox.give_up_crashed", kind=entry.kind, entry=str(entry.id))
+        _finish(entry, OutboxStatus.FAILED, given_up)
 
 
 def _try_again(entry: OutboxEntry, error: ProviderError) -> None:
@@ -145,7 +195,11 @@ def _try_again(entry: OutboxEntry, error: ProviderError) -> None:
     if isinstance(error, RateLimited) and error.scope != Scope.RECIPIENT and entry.link_id:
         # The whole integration waits, not only this entry.
         until = clock.now() + timedelta(seconds=wait_s)
-        OutboxEntry.objects.filter(link_id=entry.link_id, status=OutboxStatus.WAITING).update(not_before=until)
+        held = OutboxEntry.objects.filter(
+            link_id=entry.link_id, status__in=[OutboxStatus.WAITING, OutboxStatus.WORKING]
+        )
+        held.update(not_before=until)
+        Link.objects.filter(pk=entry.link_id).update(not_before=until)
 
 
 def _wait_s(entry: OutboxEntry, error: ProviderError) -> float:

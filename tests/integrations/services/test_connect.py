@@ -174,6 +174,15 @@ class TestReconnect:
             entries["mer_2"].refresh_from_db()
             assert entries["mer_2"].status == "parked"
 
+    def test_mends_what_the_vendor_ended(self, inside_shop: Shop, post: Any) -> None:
+        inside_shop.integration.mark_disconnected()
+        inside_shop.integration.save()
+
+        again = reconnect(inside_shop.integration, credentials={}, actor=ACTOR)
+
+        assert (again.status, again.health) == ("active", "healthy")
+        assert post(inside_shop.path, "locker,lo_1,mer_1", key=inside_shop.merchant.app_keys[0]) == 200
+
     def test_a_disconnected_integration_is_connected_anew_instead(self, inside_shop: Shop, vendor: Parcelbox) -> None:
         lifecycle.disconnect(inside_shop.integration, actor=ACTOR)
         calls = len(vendor.hits)
