@@ -10,6 +10,7 @@ class ChannelsConfig(AppConfig):
     verbose_name = "Channels"
     handlers = {
         "inbound": "channels_app.inbound.handle",
+        "published": {"integration.disconnected": "channels_app.outbox.fail_canceled"},
         "personal_data": "channels_app.personal_data.PERSONAL_DATA",
         "outbox": {
             "message.send": "channels_app.outbox.SEND_MESSAGE",

@@ -7,8 +7,6 @@ went out, a status that carries our id is waited for, and the message is failed 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -30,19 +28,16 @@ from channels_app.contract import (
 from channels_app.models import OUTCOME_UNKNOWN, MediaState, Message, MessageStatus
 from channels_app.services import media, people, records, standing, statuses
 from channels_app.services.readiness import instance_with
-from channels_app.services.sending import address_of
+from channels_app.services.sending import SEND, address_of
 from core import clock
 from core.errors import NotFoundHere, ValidationFailed
-from dispatch.models import OutboxEntry
+from dispatch.models import OutboxEntry, OutboxStatus
 from integrations.contract import (
-    AuthenticationFailed,
+    Misconfigured,
     ProviderError,
-    RateLimited,
     RequestRejected,
-    Scope,
     Unavailable,
     UnexpectedResponse,
-    VendorError,
 )
 from integrations.models import Integration
 from storage import services as storage
@@ -51,9 +46,6 @@ from tenants.context import release_connection
 
 MAYBE_SENT = "maybe_sent"
 """The reason that the guard gives a failure after which the vendor may have done what was asked."""
-
-RECIPIENT = "recipient"
-"""The reason of a limit that holds back this entry alone, not the whole integration."""
 
 LOOK_AGAIN_S = 60.0
 LOOK_FOR = timedelta(minutes=5)
@@ -84,15 +76,14 @@ class SendMessage:
             return None
         if entry.intent_at is not None:
             raise _still_unknown(entry)
-        with _noticing(integration):
-            provider = instance_with(integration, SendsMessages)
-            outgoing = _with_vendor_media(_outgoing(message), provider, entry, integration)
-            _set_intent(entry)
-            release_connection()
-            try:
-                return provider.send(outgoing)
-            except ProviderError as error:
-                raise _after_send(error, entry, integration) from error
+        provider = instance_with(integration, SendsMessages)
+        outgoing = _with_vendor_media(_outgoing(message), provider, entry, integration)
+        _set_intent(entry)
+        release_connection()
+        try:
+            return provider.send(outgoing)
+        except ProviderError as error:
+            raise _after_send(error, entry, integration) from error
 
     def settle(self, entry: OutboxEntry, integration: Integration | None, result: SentMessage | None) -> None:
         """Write the vendor's id and what it says of the person; apply statuses that overtook the answer."""
@@ -131,8 +122,7 @@ class MarkRead:
     def call(self, entry: OutboxEntry, integration: Integration | None) -> None:
         """Tell the vendor; safe to repeat."""
         if integration is not None:
-            with _noticing(integration):
-                instance_with(integration, SendsMessages).mark_as_read(_message(entry).external_id)
+            instance_with(integration, SendsMessages).mark_as_read(_message(entry).external_id)
 
     def settle(self, entry: OutboxEntry, integration: Integration | None, result: None) -> None:
         """Nothing to write: the rows say read since somebody read them."""
@@ -147,8 +137,7 @@ class SendTyping(MarkRead):
     def call(self, entry: OutboxEntry, integration: Integration | None) -> None:
         """Tell the vendor; safe to repeat."""
         if integration is not None:
-            with _noticing(integration):
-                instance_with(integration, SendsMessages).send_typing(_message(entry).external_id)
+            instance_with(integration, SendsMessages).send_typing(_message(entry).external_id)
 
 
 class DownloadMedia:
@@ -160,9 +149,8 @@ class DownloadMedia:
         if integration is None or message.media_state == MediaState.KEPT:
             return None
         content = message.content
-        with _noticing(integration):
-            provider = instance_with(integration, HandlesMedia)
-            found: MediaContent = provider.download_media(content["id"], sha256=content.get("sha256", ""))
+        provider = instance_with(integration, HandlesMedia)
+        found: MediaContent = provider.download_media(content["id"], sha256=content.get("sha256", ""))
         mime_type = found.mime_type or content.get("mime_type", "")
         name = content.get("filename") or f"{message.type}-{message.id.hex[-8:]}{storage.ending_of(mime_type)}"
         return storage.write_file(name=name, content_type=mime_type, content=found.content)
@@ -182,6 +170,19 @@ class DownloadMedia:
         message = _locked(entry)
         message.media_state = MediaState.FAILED
         message.save(update_fields=["media_state"])
+
+
+def fail_canceled(*, object_id: str, **kwargs: Any) -> None:
+    """Fail the messages whose sending was canceled when their integration was disconnected; told by publishing."""
+    canceled = OutboxEntry.objects.filter(link_id=object_id, kind=SEND, status=OutboxStatus.CANCELED)
+    rows = Message.objects.select_for_update(of=("self",)).select_related("contact")
+    for message in rows.filter(pk__in=list(canceled.values_list("object_id", flat=True)), status="queued"):
+        statuses.mark_failed(message, statuses.error_of_exception(_DISCONNECTED), at=clock.now())
+
+
+_DISCONNECTED = Misconfigured(
+    "the integration was disconnected", next_action="Connect the account again, then send the message again."
+)
 
 
 def _message(entry: OutboxEntry) -> Message:
@@ -254,7 +255,7 @@ def _after_send(error: ProviderError, entry: OutboxEntry, integration: Integrati
     if error.reason == standing.SPAM_LIMIT:
         with transaction.atomic():  # people must know at once, not after hours of waiting
             standing.note_error(integration, standing.described(error))
-    return _paced(error, entry, integration)
+    return error
 
 
 def _is_perhaps_sent(error: ProviderError) -> bool:
@@ -264,32 +265,11 @@ def _is_perhaps_sent(error: ProviderError) -> bool:
     return isinstance(error, UnexpectedResponse) or (isinstance(error, Unavailable) and error.reason == MAYBE_SENT)
 
 
-def _paced(error: ProviderError, entry: OutboxEntry, integration: Integration) -> ProviderError:
-    """A limit of one recipient holds back one entry, and each further wait grows as the vendor's rule says."""
-    rule = integration.provider_class.spec.rule_for(VendorError(status=0, code=error.vendor_code or None))
-    if rule is not None and rule.scope is Scope.RECIPIENT and isinstance(error, RateLimited):
-        error.reason = RECIPIENT
-        error.retry_after_s = (rule.wait_s or 1.0) * rule.wait_factor ** max(0, entry.attempts - 1)
-    return error
-
-
 def _still_unknown(entry: OutboxEntry) -> ProviderError:
     """The call was made before and its answer is lost: keep looking for a status, then stop."""
     if entry.intent_at is not None and clock.now() - entry.intent_at < LOOK_FOR:
         return Unavailable("no status yet", reason=MAYBE_SENT, retry_after_s=LOOK_AGAIN_S)
     return OutcomeUnknown("no status came")
-
-
-@contextmanager
-def _noticing(integration: Integration) -> Iterator[None]:
-    """
-    A credential that lapsed is noted, and the work is due again at once: it finds the integration broken and parks.
-    """
-    try:
-        with standing.watching(integration):
-            yield
-    except AuthenticationFailed as error:
-        raise Unavailable("the credential lapsed", reason="not_sent", retry_after_s=1.0) from error
 
 
 SEND_MESSAGE = SendMessage()

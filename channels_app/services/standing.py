@@ -41,9 +41,7 @@ def watching(integration: Integration) -> Iterator[None]:
         yield
     except AuthenticationFailed as error:
         with transaction.atomic():
-            _refuse_credential(
-                integration, text=error.vendor_detail or error.message, next_action=error.next_action, version=version
-            )
+            _refuse_credential(integration, error, version=version)
         raise
 
 
@@ -51,7 +49,8 @@ def note_error(integration: Integration, error: ErrorData) -> None:
     """Draw the consequences of an error that came by webhook; runs in the caller's transaction."""
     text = error["detail"] or error["title"]
     if error["error"] == "AuthenticationFailed":
-        _refuse_credential(integration, text=text, next_action=error["remedy"], version=_version(integration))
+        refused = AuthenticationFailed(next_action=error["remedy"], vendor_code=error["code"], vendor_detail=text)
+        _refuse_credential(integration, refused, version=_version(integration))
         return
     cause = SPAM_LIMIT if error["reason"] == SPAM_LIMIT else _ISSUES.get(error["error"], "")
     if cause:
@@ -130,15 +129,11 @@ _EFFECTS: Mapping[str, Callable[[Integration, AccountData], None]] = {
 }
 
 
-def _refuse_credential(integration: Integration, *, text: str, next_action: str, version: int) -> None:
+def _refuse_credential(integration: Integration, error: AuthenticationFailed, *, version: int) -> None:
     fresh = _locked(integration)
-    if fresh.status != LinkStatus.ACTIVE or _version(fresh) != version:
-        return  # known already, or the credential was replaced while the call was under way
-    fresh.mark_needs_reauth(cause=text, next_action=next_action)
-    fresh.save()
-    issues.open_issue(fresh, cause="authentication_error", text=text, who="user", next_action=next_action)
-    links.mirror(fresh)
-    outbox.publish("integration.needs_reauth", str(fresh.id))
+    was_replaced = _version(fresh) != version  # while the call was under way
+    if fresh.status != LinkStatus.DISCONNECTED and not was_replaced:
+        issues.require_reconnect(fresh, error)
 
 
 def _degrade(integration: Integration, *, cause: str, text: str, next_action: str) -> None:

@@ -460,3 +460,36 @@ class TestWhomTheVendorMeans:
         message.refresh_from_db()
         assert message.status == "queued"
         assert Issue.objects.get(resolved_at=None).cause == "spam_limit"
+
+
+class TestIntegrationsThatEnd:
+    @pytest.mark.usefixtures("window")
+    def test_fails_when_the_account_is_disconnected_before(self, send, integration, vendor, work, actor):
+        from integrations.services.lifecycle import disconnect
+
+        message = send()
+        for method in ("GET", "POST", "DELETE"):
+            vendor.answer(method, "*", "success")
+
+        disconnect(integration, actor=actor)
+        work()
+
+        message.refresh_from_db()
+        assert (message.status, message.error["code"]) == ("failed", "integration_not_ready")
+        assert not any(call.path.endswith("/messages") for call in vendor.calls)
+
+    def test_expires_when_nobody_reconnects(self, send, integration, written, work, later):
+        from integrations.services.outbox import wake_expired
+
+        written()
+        integration.mark_needs_reauth(cause="test", next_action="Reconnect.")
+        integration.save()
+        message = send()
+        work()
+        later(timedelta(days=3, hours=1))
+
+        wake_expired()
+        work()
+
+        message.refresh_from_db()
+        assert (message.status, message.error["code"]) == ("expired", "integration_not_ready")
