@@ -116,23 +116,22 @@ def servers(data_dir: Path, environment: Mapping[str, str]) -> list[Part]:
     ]
 
 
-def product(environment: Mapping[str, str]) -> list[Part]:
-    """Return the processes of the product, the sandbox among them where it is wanted."""
-    port, sandbox_port = int(environment["PORT"]), int(environment["SANDBOX_PORT"])
+def product(environment: Mapping[str, str]) -> dict[str, Part]:
+    """Return the processes of the product by name, the sandbox among them where it is wanted."""
     host = environment["HOST"]
     ready = {
-        "web": functools.partial(_answers, host, port, "/readyz"),
-        "sandbox": functools.partial(_answers, host, sandbox_port, "/"),
+        "web": functools.partial(_answers, host, int(environment["PORT"]), "/readyz"),
+        "sandbox": functools.partial(_answers, host, int(environment["SANDBOX_PORT"]), "/"),
     }
-    names = [name for name in COMMANDS if name != "sandbox" or is_on(environment, "SANDBOX")]
-    return [
-        Part(
+    return {
+        name: Part(
             name=name,
-            command=(*UNDER_SUPERVISION, *COMMANDS[name](environment)),
+            command=(*UNDER_SUPERVISION, *command(environment)),
             ready=ready.get(name, lambda: True),
         )
-        for name in names
-    ]
+        for name, command in COMMANDS.items()
+        if name != "sandbox" or is_on(environment, "SANDBOX")
+    }
 
 
 def is_on(environment: Mapping[str, str], name: str) -> bool:
@@ -160,23 +159,25 @@ def complete(environment: Mapping[str, str], *, data_dir: Path) -> dict[str, str
 def run_all(supervisor: Supervisor, data_dir: Path) -> None:
     """Start everything in order, show the demo's banner, keep it alive; raises `Failed` or `Stopped`."""
     environment = supervisor.environment
-    embedded = servers(data_dir, environment)
+    embedded, made = servers(data_dir, environment), product(environment)
+    first = [*embedded, *(made[name] for name in made if name == "sandbox")]
     supervisor.say(f"starting on {data_dir}")
     (data_dir / "static").mkdir(exist_ok=True)  # whitenoise warns at each start where it is missing
     for part in embedded:
         processes.stop(runtime.SERVERS[part.name](data_dir))  # left by a script, or by a supervisor that was killed
     _wait_for_port(supervisor, environment["HOST"], int(environment["PORT"]))
-    supervisor.start(embedded, timeout_s=SERVERS_READY_WITHIN_S)
+    supervisor.start(first, timeout_s=SERVERS_READY_WITHIN_S)
     if "postgres" in supervisor.running:
         supervisor.run_step("postgres", (PYTHON, "-m", "config.runtime", "roles"))
     supervisor.run_step("migrate", (*UNDER_SUPERVISION, *MANAGE, "migrate_organizations"))
-    supervisor.start(product(environment), timeout_s=PARTS_READY_WITHIN_S)
+    supervisor.start([made["web"], made["worker"]], timeout_s=PARTS_READY_WITHIN_S)
+    supervisor.start([made["beat"]], timeout_s=PARTS_READY_WITHIN_S)  # apart: the page answers a second earlier
     if is_on(environment, "DEMO"):
         try:
             supervisor.run_step("demo", (*UNDER_SUPERVISION, *MANAGE, "demo"), plain=True)
         except Failed as problem:
             supervisor.say(f"{problem} The product runs without it.")
-    supervisor.say(f"ready at http://{environment['HOST']}:{environment['PORT']} (Ctrl-C stops everything)")
+    supervisor.say(f"ready at http://{_reachable(environment['HOST'])}:{environment['PORT']} (Ctrl-C stops everything)")
     supervisor.watch()
 
 

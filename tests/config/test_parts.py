@@ -66,7 +66,7 @@ class TestParts:
 
     @pytest.mark.parametrize(("switch", "with_sandbox"), [("1", True), ("true", True), ("0", False), ("", False)])
     def test_the_sandbox_is_there_when_it_is_wanted(self, environment, switch, with_sandbox):
-        names = [part.name for part in parts.product({**environment, "SANDBOX": switch})]
+        names = list(parts.product({**environment, "SANDBOX": switch}))
 
         assert names[-3:] == ["web", "worker", "beat"]
         assert ("sandbox" in names) is with_sandbox

@@ -22,7 +22,8 @@ from config import processes
 pytestmark = pytest.mark.processes
 
 FIRST_START_WITHIN_S = 180.0  # issue 2: under 3 minutes with a warm package cache
-SECOND_START_WITHIN_S = 15.0
+SECOND_START_WITHIN_S = 15.0 if "PYTEST_XDIST_WORKER" not in os.environ else 30.0  # another worker takes a core
+DEMO_WITHIN_S = 60.0
 STOP_WITHIN_S = 10.0
 OWN_TO_THE_SUITE = {"DATA_DIR", "DATABASE_URL", "DJANGO_SETTINGS_MODULE", "MAKEFLAGS", "PYTHONPATH", "REDIS_URL"}
 CUSTOMER = "15550107799"
@@ -48,7 +49,7 @@ class Clone:
         self._reuse_environment()
 
     def run(self, *, within_s: float) -> subprocess.Popen[bytes]:
-        """`make run` until the page answers and the demo is there; fail with the output when it does not."""
+        """`make run` until the page answers in time and the demo is there; fail with the output when not."""
         command = ["make", "run", f"PORT={self.port}"]
         kept = {name: value for name, value in os.environ.items() if name not in OWN_TO_THE_SUITE}
         began = time.monotonic()
@@ -60,12 +61,20 @@ class Clone:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        ready = self.until(lambda: f"ready at {self.url}" in self.output or process.poll() is not None, within_s)
-        assert ready, f"not ready after {within_s:.0f} s:\n{self.output}"
+        answers = self.until(lambda: self.answers() or process.poll() is not None, within_s)
+        sys.stdout.write(f"the page answers after {time.monotonic() - began:.1f} s\n")
+        assert answers, f"no page after {within_s:.0f} s:\n{self.output}"
+        ready = self.until(lambda: f"ready at {self.url}" in self.output or process.poll() is not None, DEMO_WITHIN_S)
+        assert ready, self.output
         assert process.poll() is None, self.output
-        assert self.http.get(f"{self.url}/readyz", timeout=5).status_code == 200
-        sys.stdout.write(f"ready after {time.monotonic() - began:.1f} s\n")
         return process
+
+    def answers(self) -> bool:
+        """Return whether the readiness page says yes."""
+        try:
+            return self.http.get(f"{self.url}/readyz", timeout=5).status_code == requests.codes.ok
+        except requests.ConnectionError:
+            return False
 
     def processes(self) -> list[str]:
         """Return the command line of every living process that belongs to this clone."""

@@ -8,6 +8,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.db import OperationalError
 
 from config import processes
 from config.parts import COMMANDS, PYTHON
@@ -30,8 +31,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, part: str | None, **options: Any) -> None:
         """Replace this process; it does not return."""
         if part in NEEDS_KEYS:
-            require_master_keys()
+            self._check_keys()
         os.chdir(processes.PROJECT_ROOT)
         command = COMMANDS[part](os.environ) if part else (PYTHON, "-m", "config.parts")
         sys.stdout.flush()
         os.execv(command[0], command)  # noqa: S606 - our own command line, no shell
+
+    def _check_keys(self) -> None:
+        try:
+            require_master_keys()
+        except OperationalError:  # a part that starts during a restart of the database waits for it like the others
+            self.stderr.write("The database does not answer yet, so the keys are unchecked: /readyz tells.")
