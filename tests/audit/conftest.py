@@ -8,6 +8,7 @@ and the owner's role takes their rows away again.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,9 +16,10 @@ import pytest
 from django.db import connections
 
 from audit.models import AuditChainLink, AuditEntry
-from audit.services import Actor, Target, record_alone
+from audit.services import Actor, Target, link_entries, record_alone
 
 OWNER = "owner"
+SETTLES_WITHIN_S = 30.0
 
 
 @pytest.fixture
@@ -31,6 +33,24 @@ def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
                 model.objects.using(OWNER).filter(organization_schema__startswith="org_trail_").delete()
             for connection in connections.all(initialized_only=True):
                 connection.close()
+
+
+def link_settled(*, everything: bool = False) -> int:
+    """
+    Link when no transaction older than now is open anywhere on the server.
+
+    Transaction numbers are the server's, so a test in another worker's database holds back this one's entries.
+    """
+    deadline = time.monotonic() + SETTLES_WITHIN_S
+    with connections[OWNER].cursor() as cursor:
+        cursor.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
+        wanted = cursor.fetchone()[0]
+        while True:
+            cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %s::xid8", [wanted])
+            if cursor.fetchone()[0]:
+                return link_entries(everything=everything)
+            assert time.monotonic() < deadline, "a transaction stayed open on the test server"
+            time.sleep(0.02)
 
 
 @pytest.fixture

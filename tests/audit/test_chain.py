@@ -15,6 +15,7 @@ from audit import chain as chains
 from audit.chain import Finding, link_entries, verify
 from audit.models import AuditChainLink, AuditEntry
 from core import clock
+from tests.audit.conftest import link_settled
 
 OWNER = "owner"
 Write = Callable[..., AuditEntry]
@@ -36,7 +37,7 @@ def kinds(findings: tuple[Finding, ...]) -> list[tuple[str, int]]:
 def linked(chain: str, write: Write) -> list[AuditEntry]:
     """Commit and link five entries."""
     entries = [write(chain, f"entry.written_{letter}") for letter in "abcde"]
-    link_entries()
+    link_settled()
     return entries
 
 
@@ -47,7 +48,7 @@ class TestLinkEntries:
         theirs = [write(other).id]
         mine.append(write(chain).id)
 
-        assert link_entries() >= 4
+        assert link_settled() >= 4
 
         assert [link.entry_id for link in links_of(chain)] == mine
         assert [link.sequence for link in links_of(chain)] == [1, 2, 3]
@@ -56,10 +57,10 @@ class TestLinkEntries:
 
     def test_links_nothing_twice_and_goes_on_at_the_head(self, chain: str, write: Write) -> None:
         write(chain)
-        link_entries()
-        link_entries()
+        link_settled()
+        link_settled()
         write(chain)
-        link_entries()
+        link_settled()
 
         first, second = links_of(chain)
         assert bytes(second.previous) == bytes(first.digest)
@@ -70,7 +71,7 @@ class TestLinkEntries:
         for _ in range(5):
             write(chain)
 
-        link_entries()
+        link_settled()
 
         assert links_of(chain).count() == 5
         assert verify(chain).links == 5
@@ -85,7 +86,7 @@ class TestLinkEntries:
             link_entries()
             assert not links_of(chain, using="default").exists()
 
-        link_entries()
+        link_settled()
         assert links_of(chain).count() == 1
 
     def test_leaves_the_chain_to_the_writer_at_work(self, chain: str, write: Write) -> None:
@@ -95,7 +96,7 @@ class TestLinkEntries:
 
             assert link_entries() == 0
 
-        assert link_entries() >= 1
+        assert link_settled() >= 1
 
     def test_refuses_to_run_inside_a_transaction(self, committed: None) -> None:
         with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
@@ -107,10 +108,10 @@ class TestLinkEntries:
         with clock.shifted(-timedelta(hours=5)):
             late = write(chain)
 
-        link_entries()
+        link_settled()
         assert not links_of(chain).filter(entry_id=late.pk).exists()
 
-        link_entries(everything=True)
+        link_settled(everything=True)
         assert links_of(chain).filter(entry_id=late.pk).exists()
 
     def test_links_what_came_with_a_restored_backup(self, chain: str, write: Write) -> None:
@@ -120,7 +121,7 @@ class TestLinkEntries:
                 "UPDATE audit_auditentry SET transaction_id = '9000000000000000000' WHERE id = %s", [entry.pk]
             )
 
-        link_entries()
+        link_settled()
 
         assert [link.entry_id for link in links_of(chain)] == [entry.pk]
 
@@ -216,7 +217,7 @@ class TestVerify:
 
     def test_leaves_other_chains_alone(self, chain: str, linked: list[AuditEntry], write: Write) -> None:
         write(chain + "_b")
-        link_entries()
+        link_settled()
         entries_of(chain).filter(pk=linked[2].pk).delete()
 
         assert verify(chain + "_b").is_intact
