@@ -1,14 +1,15 @@
 """
 Run benchmarks and say what they found: `python -m benchmarks [NAME …]`, `make bench ONLY=ingest`.
 
-Figures also go into `bench-results.json`. A missed bar is printed, not an error: a busy machine is not a defect. An
-answer or a row that is not what it must be ends the run with an error.
+Figures also go into `bench-results.json` (BENCH_RESULTS). A missed bar is printed, not an error: a busy machine
+is not a defect. An answer or a row that is not what it must be ends the run with an error.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import platform
 import sys
 
@@ -16,7 +17,7 @@ from benchmarks import machine
 from config.processes import PROJECT_ROOT
 
 NAMES = ("ingest", "organizations")
-RESULTS = PROJECT_ROOT / "bench-results.json"
+RESULTS = PROJECT_ROOT / (os.environ.get("BENCH_RESULTS") or "bench-results.json")
 
 
 def main(wanted: list[str]) -> int:

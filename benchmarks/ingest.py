@@ -24,8 +24,9 @@ from config import runtime
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS") or (20 if os.environ.get("LONG") else 5))
 CONNECTIONS = (1, 16, 64)
-REQUESTS = {1: 1000, 16: 4000, 64: 4000}
-"""Per round: 1 to 4 s, long against the 10 ms steps in which Linux counts CPU."""
+_SCALE = float(os.environ.get("BENCH_SCALE") or 1)
+REQUESTS = {1: int(1000 * _SCALE), 16: int(4000 * _SCALE), 64: int(4000 * _SCALE)}
+"""Per round: 1 to 4 s, long against the 10 ms steps in which Linux counts CPU. BENCH_SCALE is for trying it out."""
 
 PGBENCH_S = 2
 COUNTED = 200

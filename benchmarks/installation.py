@@ -1,7 +1,8 @@
 """
-An installation of its own for one run: fresh servers under `.data-bench`, migrated, without workers, beat or sandbox.
+An installation of its own for one run: fresh and migrated, without workers, beat or sandbox.
 
-PostgreSQL runs as `config.runtime` starts it, with fsync and synchronous_commit on; `make clean` knows the folder.
+It lives under `.data-bench` (BENCH_DATA_DIR) and is removed at the end. PostgreSQL runs as
+`config.runtime` starts it, with fsync and synchronous_commit on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from benchmarks.load import LOOPBACK
 from config import parts, processes, runtime
 from config.supervisor import only_one
 
-FOLDER = ".data-bench"
+FOLDER = os.environ.get("BENCH_DATA_DIR") or ".data-bench"
 READY_WITHIN_S = 60.0
 _NOT_OURS = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "CACHE_URL", "SANDBOX", "ADMIN_HOST", "ALLOWED_HOSTS")
 """Emptied, so that neither the environment nor `.env` leads a benchmark to a real server."""
