@@ -74,9 +74,9 @@ class MessageAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("error"))
     def shown_error(self, obj: Message) -> str:
         """The error and what to do."""
-        if not obj.error:
-            return "-"
-        return format_html("{}<br>{}", _(obj.error.get("message", "")), _(obj.error.get("next_action", "") or " "))
+        error = obj.error or {}
+        texts = [_(text) for name in ("message", "next_action") if (text := error.get(name))]
+        return " ".join(texts) or "-"
 
     @admin.display(description=gettext_lazy("conversation"))
     def shown_conversation(self, obj: Message) -> str:

@@ -63,7 +63,7 @@ class ApiKeyForm(forms.Form):
         label=gettext_lazy("Expires at"),
         required=False,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-        help_text=gettext_lazy("UTC. Without one the key works until it is revoked."),
+        help_text=gettext_lazy("In your time zone. Without one the key works until it is revoked."),
     )
 
     def clean_expires_at(self) -> Any:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from functools import update_wrapper
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth import logout
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.template.response import SimpleTemplateResponse
 from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.settings import CONFIG_DEFAULTS
 from unfold.sites import UnfoldAdminSite
@@ -67,7 +70,10 @@ class RegistrySite(UnfoldAdminSite):
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.user.is_authenticated and not self.has_permission(request):
                 raise Http404("not for this person")
-            return guarded(request, *args, **kwargs)
+            with timezone.override(_zone_of(request)):
+                response = guarded(request, *args, **kwargs)
+                # Rendered here: later the zone is no longer the person's.
+                return response.render() if isinstance(response, SimpleTemplateResponse) else response
 
         return update_wrapper(checked, guarded)
 
@@ -170,6 +176,14 @@ class OrganizationSite(RegistrySite):
 
         panels = [{"template": panel.template, **panel.context(request)} for panel in self.panels]
         return super().index(request, {**organization_overview(request), "panels": panels, **(extra_context or {})})
+
+
+def _zone_of(request: HttpRequest) -> ZoneInfo:
+    """Return the zone that the person's browser named in a cookie; UTC without one."""
+    try:
+        return ZoneInfo(request.COOKIES.get("tz", "") or "UTC")
+    except (KeyError, ValueError, OSError):  # no such zone, or nothing a zone can be called
+        return ZoneInfo("UTC")
 
 
 platform_site = PlatformSite(name="platform")

@@ -171,7 +171,14 @@
         show();
     }
 
+    // Times are shown in the person's own zone: the server reads it from this cookie.
+    function keepZone() {
+        const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+        if (zone) document.cookie = "tz=" + zone + "; path=/; SameSite=Lax; max-age=31536000";
+    }
+
     ready(function () {
+        keepZone();
         copyButtons();
         testButton();
         progress();
