@@ -28,7 +28,8 @@ from channels_app.contract import (
 from channels_app.models import OUTCOME_UNKNOWN, MediaState, Message, MessageStatus
 from channels_app.services import media, people, records, standing, statuses
 from channels_app.services.readiness import instance_with
-from channels_app.services.sending import SEND, address_of
+from channels_app.services.sending import address_of
+from channels_app.services.statuses import SEND
 from core import clock
 from core.errors import NotFoundHere, ValidationFailed
 from dispatch.models import OutboxEntry, OutboxStatus

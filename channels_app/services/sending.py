@@ -34,13 +34,12 @@ from channels_app.models import Contact, Conversation, Direction, MediaState, Me
 from channels_app.services import media, people, templates
 from channels_app.services.readiness import class_with, refuse, refusing, require_usable
 from channels_app.services.records import SILENT
+from channels_app.services.statuses import SEND, order_key
 from core import clock
 from core.errors import ValidationFailed
 from core.ids import new_id
 from dispatch import outbox
 from integrations.models import Integration
-
-SEND = "message.send"
 
 _PHONE = re.compile(r"\+?[1-9][0-9]{4,14}")
 _SEPARATORS = re.compile(r"[ ().-]")
@@ -90,9 +89,7 @@ def send_message(
         if message.type not in SILENT:
             conversation.note(message.text or message.type, at=message.occurred_at, is_inbound=False)
             conversation.save()
-        outbox.add(
-            SEND, link_id=integration.id, object_id=str(message.id), object_key=f"conversation:{conversation.id}"
-        )
+        outbox.add(SEND, link_id=integration.id, object_id=str(message.id), object_key=order_key(conversation.id))
         record(
             action="message.accepted",
             actor=actor,

@@ -13,17 +13,22 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 
 from channels_app.contract import ErrorData, EventType, StatusData
 from channels_app.models import Direction, Message, MessageStatus
 from channels_app.services import standing
 from core import clock
 from dispatch import outbox
+from dispatch.models import OutboxEntry, OutboxStatus
+from dispatch.waker import wake
 from integrations.contract import ProviderError
 from integrations.contract import errors as provider_errors
 from integrations.models import Event, Integration
 from tenants.context import require_organization
+
+SEND = "message.send"
+"""The outside work that sends one message."""
 
 UNREACHABLE = "recipient_unreachable"
 """The reason of errors after which this person is not written to again, until they write."""
@@ -32,6 +37,11 @@ SKEW = timedelta(minutes=10)
 """How far a vendor's clock may be from ours: no status arrives earlier than this before its message was made."""
 
 STATUS_PUBLISHED = "message.status_changed"
+
+
+def order_key(conversation_id: object) -> str:
+    """Return what keeps the sends of one conversation in their order."""
+    return f"conversation:{conversation_id}"
 
 
 def note_status(integration: Integration, status: StatusData, *, at: datetime) -> Message | None:
@@ -44,6 +54,7 @@ def note_status(integration: Integration, status: StatusData, *, at: datetime) -
         return None
     if not message.external_id:
         adopt(message, status["external_id"])
+        _hasten(message)
     _apply(message, status, at=at)
     return message
 
@@ -125,6 +136,19 @@ def error_of_exception(error: ProviderError, *, reason: str = "") -> dict[str, A
         "vendor_code": error.vendor_code,
         "reason": reason or error.reason,
     }
+
+
+def _hasten(message: Message) -> None:
+    """A send whose outcome was unknown need not wait longer; what stands behind it in the conversation goes on."""
+    waiting = OutboxEntry.objects.filter(
+        link_id=message.integration_id,
+        object_key=order_key(message.conversation_id),
+        object_id=str(message.id),
+        kind=SEND,
+        status=OutboxStatus.WAITING,
+    )
+    if waiting.update(next_attempt_at=clock.now()):
+        transaction.on_commit(lambda: wake("outbound"))
 
 
 def _apply(message: Message, status: Mapping[str, Any], *, at: datetime) -> None:
