@@ -13,7 +13,7 @@ from audit.services import link_entries
 from core import clock
 from dispatch.models import WebhookDelivery
 from dispatch.waker import wake, woken
-from integrations.services import deliveries, health, outbox, retention, tokens
+from integrations.services import deliveries, health, outbox, quarantine, retention, tokens
 from tenants.tasks import PublicTask
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ def sweep_deliveries(**kwargs: object) -> None:
             .values_list("provider", flat=True)
             .distinct()
         ):
-            deliveries.release_quarantine(provider=provider)
+            quarantine.release(provider=provider)
         wake("inbound")
 
 

@@ -16,16 +16,16 @@ import structlog
 from django.db import transaction
 from django.db.models import QuerySet
 
-import vault.services as vault
 from audit.services import Actor, Target, record
 from core import clock
 from core.errors import Conflict
 from dispatch import inbox
-from dispatch.claims import Claim, claim_deliveries
-from dispatch.models import DeliveryStatus, Link, Route, WebhookDelivery
+from dispatch.claims import Claim, claim_deliveries, give_back_deliveries
+from dispatch.models import DeliveryStatus, Link, WebhookDelivery
 from dispatch.waker import wake
 from integrations import registry
 from integrations.contract import (
+    AuthenticationFailed,
     FetchesDetails,
     InboundEvent,
     InboundRequest,
@@ -33,8 +33,9 @@ from integrations.contract import (
     ReceivesWebhooks,
     SharesCallback,
 )
+from integrations.contract.errors import Who
 from integrations.models import Event, Integration
-from integrations.services import links
+from integrations.services import links, quarantine
 from integrations.services.credentials import Purpose
 from integrations.services.providers import provider_for
 from tenants.context import in_organization
@@ -44,14 +45,29 @@ log = structlog.get_logger(__name__)
 
 MAX_CRASHES = 5
 MAX_ATTEMPTS = 10
-QUARANTINE = timedelta(hours=24)
 RETRY_S = (5, 15, 60, 300, 900, 1800, 3600, 3600, 3600)
 
 
+WORK_FOR = timedelta(seconds=50)
+"""Fetching one event may take 20 s: with it a claim is done inside its lease of 120 s and the task's limit of 90 s."""
+
+
+class LeaseLost(Exception):
+    """The lease ended while we worked; the row belongs to another worker and our transaction is rolled back."""
+
+
 def work_deliveries() -> int:
-    """Claim what is due and process it; return how many."""
+    """
+    Claim what is due and process it for at most `WORK_FOR`; return how many were begun.
+
+    What is left of the claim is given back, for its lease ends and a worker that died would be suspected.
+    """
+    started = clock.now()
     claims = claim_deliveries()
-    for claim in claims:
+    for place, claim in enumerate(claims):
+        if clock.now() - started > WORK_FOR:
+            give_back_deliveries(claims[place:])
+            return place
         process(claim)
     return len(claims)
 
@@ -72,7 +88,9 @@ def process(claim: Claim) -> None:
             with in_organization(delivery.organization_schema):
                 process_delivery(delivery)
     except ProviderError as error:
-        _failed(delivery, error_class=error.name, text=error.internal or error.message, is_final=not error.retryable)
+        _after_error(delivery, error)
+    except LeaseLost:
+        log.warning("delivery.lease_lost", delivery=str(delivery.id))
     except Exception as error:
         log.exception("delivery.failed", delivery=str(delivery.id))
         _failed(delivery, error_class=type(error).__name__, text="Internal error; see the log.", is_final=False)
@@ -96,6 +114,7 @@ def process_delivery(delivery: WebhookDelivery) -> None:
         return
     ours = [_complete(event, integration) for event in ours]
     with transaction.atomic():
+        quarantine.keep_foreign(delivery, _request_of(delivery), foreign)
         _write(delivery, integration, ours, foreign)
 
 
@@ -113,31 +132,16 @@ def split_delivery(delivery: WebhookDelivery) -> None:
     digest = hashlib.sha256(body).digest()
     with transaction.atomic():
         for account_key, part in parts.items():
-            _store_part(delivery, account_key, part.body, digest)
-        _own(delivery).update(
+            quarantine.store_part(delivery, account_key, part.body, digest)
+        closed = _own(delivery).update(
             status=DeliveryStatus.PROCESSED if parts else DeliveryStatus.IGNORED,
             sealed_body=None,
             processed_at=clock.now(),
             leased_until=None,
         )
+        if closed != 1:
+            raise LeaseLost  # another worker splits it: our parts must not stay beside its own
     wake("inbound")
-
-
-def release_quarantine(*, provider: str) -> int:
-    """Hand quarantined parts to the links that have claimed their accounts since; runs in public."""
-    waiting = WebhookDelivery.objects.filter(
-        provider=provider, status=DeliveryStatus.QUARANTINED, organization_schema=None, sealed_body__isnull=False
-    ).order_by("received_at")[:500]
-    released = 0
-    for delivery in waiting:
-        routes = list(Route.objects.filter(provider=provider, account_key=delivery.account_key, token_digest=None))
-        if routes:
-            with transaction.atomic():
-                _move_to_links(delivery, routes)
-            released += 1
-    if released:
-        wake("inbound")
-    return released
 
 
 def replay(delivery: WebhookDelivery, *, actor: Actor) -> None:
@@ -203,10 +207,6 @@ def _write(
     Link.objects.filter(pk=integration.pk).update(last_event_at=now)
 
 
-class LeaseLost(Exception):
-    """The lease ended while we worked; the row belongs to another worker and our transaction is rolled back."""
-
-
 def _keep(event: InboundEvent, integration: Integration, delivery: WebhookDelivery) -> Event | None:
     """Insert the event unless it is known; None for a redelivery."""
     row = Event(
@@ -235,60 +235,23 @@ def _complete(event: InboundEvent, integration: Integration) -> InboundEvent:
     return provider.fetch(event)
 
 
-def _store_part(parent: WebhookDelivery, account_key: str, body: bytes, digest: bytes) -> None:
-    routes = list(Route.objects.filter(provider=parent.provider, account_key=account_key, token_digest=None))
-    part = WebhookDelivery(
-        provider=parent.provider,
-        account_key=account_key[:200],
-        part_of=parent.id,
-        part_digest=digest,
-        headers=parent.headers,
-        body_bytes=len(body),
-        received_at=parent.received_at,
-        status=DeliveryStatus.QUARANTINED,
-        expires_at=clock.now() + QUARANTINE,
-    )
-    part.sealed_body = inbox.seal_body(body, organization_schema=vault.PLATFORM, delivery_id=part.id)
-    if not routes:
-        part.save(force_insert=True)
-        return
-    _insert_for_links(part, body, routes)
-
-
-def _insert_for_links(part: WebhookDelivery, body: bytes, routes: Sequence[Route]) -> None:
-    for route in routes:
-        copy = WebhookDelivery(
-            organization_schema=route.organization_schema,
-            link_id=route.link_id,
-            provider=part.provider,
-            account_key=part.account_key,
-            part_of=part.part_of,
-            part_digest=part.part_digest,
-            headers=part.headers,
-            body_bytes=len(body),
-            received_at=part.received_at,
-        )
-        copy.sealed_body = inbox.seal_body(body, organization_schema=route.organization_schema, delivery_id=copy.id)
-        copy.save(force_insert=True)
-
-
-def _move_to_links(delivery: WebhookDelivery, routes: Sequence[Route]) -> None:
-    body = inbox.open_body(bytes(delivery.sealed_body or b""), organization_schema=None, delivery_id=delivery.id)
-    _insert_for_links(delivery, body, routes)
-    WebhookDelivery.objects.filter(pk=delivery.pk).update(
-        status=DeliveryStatus.PROCESSED, sealed_body=None, processed_at=clock.now()
-    )
-
-
 def _quarantine(delivery: WebhookDelivery, account_key: str) -> None:
     _own(delivery).update(
         status=DeliveryStatus.QUARANTINED,
         account_key=account_key[:200],
         leased_until=None,
-        expires_at=clock.now() + QUARANTINE,
-        error_class="AccountNotConnected",
-        error_text=f"The account {account_key} is not connected here. Connect it within 24 hours, or check the URL.",
+        expires_at=clock.now() + quarantine.KEPT_FOR,
+        error_class=quarantine.NOT_CONNECTED,
+        error_text=quarantine.not_connected(account_key),
     )
+
+
+def _after_error(delivery: WebhookDelivery, error: ProviderError) -> None:
+    """What the vendor or the organization can mend is tried again; what a release must mend is a dead letter now."""
+    if isinstance(error, AuthenticationFailed) and delivery.link_id:
+        Link.objects.filter(pk=delivery.link_id).update(next_check_at=clock.now())  # the check says it to everybody
+    is_final = not error.retryable and error.who != Who.USER
+    _failed(delivery, error_class=error.name, text=error.internal or error.message, is_final=is_final)
 
 
 def _failed(delivery: WebhookDelivery, *, error_class: str, text: str, is_final: bool) -> None:

@@ -14,7 +14,7 @@ from dispatch.models import DeliveryStatus, Link, WebhookDelivery
 from integrations import registry
 from integrations.contract import AuthenticationFailed, RequestRejected
 from integrations.models import Credential, Event, Integration
-from integrations.services import deliveries, health
+from integrations.services import deliveries, health, quarantine
 from integrations.services.credentials import Purpose
 from integrations.services.providers import provider_for
 from meter.models import Call
@@ -237,7 +237,7 @@ class TestPlatformUrl:
 
         late = open_shop(other_organization, 2)
         vendor.change("ch_b", late.merchant)
-        assert deliveries.release_quarantine(provider="parcelbox") == 1
+        assert quarantine.release(provider="parcelbox") == 1
         work()
 
         assert events_of(other_organization) == [("payment.updated", "ch_b:1")]
