@@ -22,10 +22,13 @@ from channels_app.models import Conversation, Message
 from channels_app.services import send_message
 from config.demo.sandbox_api import SandboxAccount, SandboxControl
 from core.ids import new_token
+from dispatch.inbox import open_app_secrets
 from dispatch.models import OAuthApp
 from integrations.models import Integration
 from integrations.services.connect import connect
+from integrations.services.credentials import Purpose, open_for
 from integrations.services.oauth_apps import keep_platform_app
+from integrations.services.webhooks import follow_public_url
 from tenants.context import in_organization
 from tenants.models import Organization
 from tenants.services import build_organization, create_organization
@@ -79,9 +82,11 @@ def path() -> Path:
 
 def _platform_app(control: SandboxControl) -> None:
     """Give the platform its own Meta app, with the shared webhook set as in the App Dashboard."""
-    if OAuthApp.objects.filter(provider="whatsapp", organization_schema=None).exists():
-        return
     client_id, secret = control.platform_app()
+    existing = OAuthApp.objects.filter(provider="whatsapp", organization_schema=None, client_id=client_id).first()
+    if existing:
+        _answers(control, client_id, open_app_secrets(existing)["verify_token"].reveal())
+        return
     verify_token = new_token()
     keep_platform_app(
         provider="whatsapp",
@@ -132,6 +137,9 @@ def _organization(
 def _connected(account: SandboxAccount, control: SandboxControl) -> Integration:
     existing = Integration.objects.connected().filter(account_external_id=account.phone_number_id).first()
     if existing:
+        if follow_public_url(existing):  # started on another port than last time
+            opened = open_for(existing, Purpose.CALL)
+            _name_in_dashboard(control, account, existing, opened["verify_token"].reveal())
         return existing
     verify_token = new_token()
     integration = connect(
@@ -142,9 +150,15 @@ def _connected(account: SandboxAccount, control: SandboxControl) -> Integration:
         settings=account.settings,
         actor=ACTOR,
     )
-    # Template and account events go to the app's own callback, which its owner names in the App Dashboard.
-    control.set_app_webhook(app_id=account.settings["app_id"], url=integration.webhook_url, verify_token=verify_token)
+    _name_in_dashboard(control, account, integration, verify_token)
     return integration
+
+
+def _name_in_dashboard(
+    control: SandboxControl, account: SandboxAccount, integration: Integration, verify_token: str
+) -> None:
+    """Template and account events go to the app's own callback, which its owner names in the App Dashboard."""
+    control.set_app_webhook(app_id=account.settings["app_id"], url=integration.webhook_url, verify_token=verify_token)
 
 
 def _conversation(integration: Integration, slug: str, control: SandboxControl) -> None:

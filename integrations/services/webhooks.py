@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import transaction
 
 from audit.services import Actor, record
 from core import clock
+from dispatch import outbox
 from dispatch.models import OutboxEntry
 from integrations.contract import ProviderError, RegisteredWebhook, RegistersWebhook, WebhookState
 from integrations.models import Integration
 from integrations.services import credentials, issues, links
+from integrations.services.connect import REGISTER
 from integrations.services.credentials import Purpose, audit_target
 from integrations.services.providers import provider_for
 
@@ -75,6 +81,24 @@ def _keep_new_secrets(integration: Integration, registered: RegisteredWebhook) -
     values.update({name: secret.reveal() for name, secret in registered.secrets.items()})
     credentials.store(integration, values)
     links.update_route_secrets(integration, credentials.open_for(integration, Purpose.VERIFY))
+
+
+def follow_public_url(integration: Integration) -> bool:
+    """
+    Move the webhook to the present PUBLIC_URL and register it again; return whether it had to move.
+
+    The token stays, so what was received is still known; vendors that keep posting to the old address reach nobody.
+    """
+    path = urlsplit(integration.webhook_url).path
+    moved = f"{settings.PUBLIC_URL}{path}" if path else ""
+    if moved == integration.webhook_url:
+        return False
+    with transaction.atomic():
+        integration.webhook_url = moved
+        integration.webhook_registered = False
+        integration.save(update_fields=["webhook_url", "webhook_registered"])
+        outbox.add(REGISTER, link_id=integration.id, object_id=str(integration.id), object_key="webhook")
+    return True
 
 
 REGISTER_WEBHOOK = RegisterWebhook()
