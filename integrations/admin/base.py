@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import models
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
 from audit.models import AuditEntry
@@ -23,6 +25,7 @@ from audit.services import Actor, ActorKind, Target, record
 from core.errors import RegistryError
 from integrations.contract import ProviderError
 from tenants.context import current_schema, in_public
+from tenants.models import Organization
 
 NOUNS = {
     "link": "integration",
@@ -79,6 +82,10 @@ class RegistryAdmin(ModelAdmin):
     compressed_fields = True
     show_add_link = True
 
+    def __init__(self, model: type[models.Model], admin_site: Any) -> None:
+        _translate_columns(model)
+        super().__init__(model, admin_site)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the rows of the entered organization; row-level security says the same a second time."""
         rows = super().get_queryset(request)
@@ -131,6 +138,13 @@ class RegistryAdmin(ModelAdmin):
         for obj in queryset:
             self._note(request, obj, "deleted", [])
 
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Look for the object before anything is said about permissions: what is foreign is not there."""
+        self.find(request, object_id)
+        return super().delete_view(request, object_id, extra_context)
+
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -178,6 +192,27 @@ class ReadOnlyAdmin(RegistryAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody deletes."""
         return False
+
+
+class PlatformRowsAdmin(ReadOnlyAdmin):
+    """Public rows of many organizations, each with the organization's name; one query for a page."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Take the names along."""
+        names = Organization.objects.filter(schema_name=OuterRef("organization_schema")).values("name")[:1]
+        return super().get_queryset(request).annotate(organization_name=Subquery(names))
+
+    @admin.display(description=gettext_lazy("organization"), ordering="organization_schema")
+    def shown_organization(self, obj: Any) -> str:
+        """The organization's name; a dash for the platform itself."""
+        return obj.organization_name or obj.organization_schema or "-"
+
+
+def _translate_columns(model: type[models.Model]) -> None:
+    """Show the names of columns in the person's language, also where a model gives them no label of its own."""
+    for field in model._meta.fields:
+        if field._verbose_name is None:
+            field.verbose_name = gettext_lazy(str(field.verbose_name))
 
 
 def _changed_fields(message: Any) -> list[str]:

@@ -16,7 +16,7 @@ from audit.services import Target, record_alone
 from core.errors import RegistryError
 from core.redaction import redact, redact_text
 from dispatch.models import DeliveryStatus, OutboxEntry, RefusedRequest, WebhookDelivery
-from integrations.admin.base import ReadOnlyAdmin, actor_of, refusal_text
+from integrations.admin.base import PlatformRowsAdmin, ReadOnlyAdmin, actor_of, refusal_text
 from integrations.admin.records import LinkedRowsAdmin, OfIntegration
 from integrations.admin.show import badge, code, pretty, provider_label
 from integrations.admin.sites import organization_site, platform_site
@@ -168,11 +168,11 @@ class OrganizationDeliveryAdmin(DeliveryPages, LinkedRowsAdmin):
 
 
 @admin.register(WebhookDelivery, site=platform_site)
-class PlatformInboxAdmin(DeliveryPages):
+class PlatformInboxAdmin(DeliveryPages, PlatformRowsAdmin):
     """The inbox of the whole platform: states and reasons, never a body."""
 
     replay_permission = "dispatch.change_webhookdelivery"
-    list_display = ("received_at", "organization_schema", "shown_provider", "shown_status", "attempts", "error_class",
+    list_display = ("received_at", "shown_organization", "shown_provider", "shown_status", "attempts", "error_class",
                     "account_key")  # fmt: skip
     list_filter = ("status", "provider", "error_class", ("received_at", admin.DateFieldListFilter))
     actions = ("replay_chosen",)
@@ -206,13 +206,13 @@ class PlatformInboxAdmin(DeliveryPages):
 
 
 @admin.register(RefusedRequest, site=platform_site)
-class RefusedRequestAdmin(ReadOnlyAdmin):
+class RefusedRequestAdmin(PlatformRowsAdmin):
     """A capped sample of webhooks whose signature or form was refused."""
 
-    list_display = ("received_at", "provider", "reason", "organization_schema", "body_bytes")
+    list_display = ("received_at", "provider", "reason", "shown_organization", "body_bytes")
     list_filter = ("provider", "reason", ("received_at", admin.DateFieldListFilter))
     ordering = ("-received_at",)
-    fields = ("received_at", "provider", "reason", "organization_schema", "link_id", "body_bytes", "shown_headers")
+    fields = ("received_at", "provider", "reason", "shown_organization", "link_id", "body_bytes", "shown_headers")
     readonly_fields = fields
 
     @admin.display(description=gettext_lazy("headers"))
@@ -222,14 +222,14 @@ class RefusedRequestAdmin(ReadOnlyAdmin):
 
 
 @admin.register(OutboxEntry, site=platform_site)
-class OutboxEntryAdmin(ReadOnlyAdmin):
+class OutboxEntryAdmin(PlatformRowsAdmin):
     """Work to do outside, of all organizations."""
 
-    list_display = ("created_at", "kind", "organization_schema", "shown_status", "attempts", "next_attempt_at",
+    list_display = ("created_at", "kind", "shown_organization", "shown_status", "attempts", "next_attempt_at",
                     "error_class")  # fmt: skip
     list_filter = ("status", "kind", "error_class")
     ordering = ("-created_at",)
-    fields = ("created_at", "kind", "organization_schema", "link_id", "object_id", "shown_status", "attempts",
+    fields = ("created_at", "kind", "shown_organization", "link_id", "object_id", "shown_status", "attempts",
               "crashes", "next_attempt_at", "not_before", "expires_at", "done_at", "error_class",
               "error_text")  # fmt: skip
     readonly_fields = fields

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 
@@ -124,4 +125,4 @@ def _item(entry: Entry, request: HttpRequest, site: Any) -> dict[str, Any] | Non
         return None
     is_index = entry.view == "index"
     is_active = request.path == link if is_index else request.path.startswith(link)
-    return {"title": entry.label, "icon": entry.icon, "link": link, "active": is_active}
+    return {"title": capfirst(entry.label), "icon": entry.icon, "link": link, "active": is_active}

@@ -14,7 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from kombu.exceptions import OperationalError
-from unfold.widgets import UnfoldAdminPasswordWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
 from accounts.models import ApiKey, Membership, User
 from accounts.roles import ALL_SCOPES
@@ -24,7 +24,7 @@ from core.errors import RegistryError
 from dispatch import inbox
 from dispatch.models import Link, OAuthApp, Vendor
 from integrations import registry
-from integrations.admin.base import ReadOnlyAdmin, RegistryAdmin, actor_of
+from integrations.admin.base import PlatformRowsAdmin, ReadOnlyAdmin, RegistryAdmin, actor_of
 from integrations.admin.people import add_refusal
 from integrations.admin.show import WHO, badge, provider_label
 from integrations.admin.sites import platform_site
@@ -215,19 +215,24 @@ class LinkAdmin(ReadOnlyAdmin):
         return WHO.get(obj.who, obj.who)
 
 
+def provider_choices() -> list[tuple[str, str]]:
+    """Return the registry's providers for a choice."""
+    return [(key, found.spec.label) for key, found in registry.providers().items()]
+
+
+def provider_field() -> forms.ChoiceField:
+    """Make the field that chooses a provider."""
+    return forms.ChoiceField(label=gettext_lazy("Provider"), choices=provider_choices, widget=UnfoldAdminSelectWidget())
+
+
 class VendorForm(forms.ModelForm):
     """A vendor's switches; the key is one of the registry's."""
+
+    provider = provider_field()
 
     class Meta:
         model = Vendor
         fields = ("provider", "is_enabled", "transfer_mechanism", "incident", "incident_since")
-
-    def clean_provider(self) -> str:
-        """Refuse keys that no provider has."""
-        key: str = self.cleaned_data["provider"]
-        if registry.find(key) is None:
-            raise forms.ValidationError(_("There is no provider with this key."))
-        return key
 
 
 @admin.register(Vendor, site=platform_site)
@@ -247,6 +252,7 @@ class VendorAdmin(RegistryAdmin):
 class OAuthAppForm(forms.ModelForm):
     """An app's ids and write-only secrets: blank keeps what is stored, nothing is rendered back."""
 
+    provider = provider_field()
     client_secret = forms.CharField(
         label=gettext_lazy("Client secret"), required=False, widget=UnfoldAdminPasswordWidget(render_value=False)
     )
@@ -260,13 +266,6 @@ class OAuthAppForm(forms.ModelForm):
     class Meta:
         model = OAuthApp
         fields = ("provider", "label", "client_id", "is_enabled", "settings")
-
-    def clean_provider(self) -> str:
-        """Refuse keys that no provider has."""
-        key: str = self.cleaned_data["provider"]
-        if registry.find(key) is None:
-            raise forms.ValidationError(_("There is no provider with this key."))
-        return key
 
     def secret_values(self) -> dict[str, str]:
         """Return the secrets that were typed in."""
@@ -307,10 +306,10 @@ class OAuthAppAdmin(RegistryAdmin):
 
 
 @admin.register(Membership, site=platform_site)
-class PlatformMembershipAdmin(ReadOnlyAdmin):
+class PlatformMembershipAdmin(PlatformRowsAdmin):
     """Who is a member where; members are managed inside their organization."""
 
-    list_display = ("user", "organization_schema", "role", "is_active", "created_at")
+    list_display = ("user", "shown_organization", "role", "is_active", "created_at")
     list_filter = ("role", "is_active")
     search_fields = ("user__email", "organization_schema")
     list_select_related = ("user",)
@@ -320,15 +319,15 @@ class PlatformMembershipAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ApiKey, site=platform_site)
-class PlatformApiKeyAdmin(ReadOnlyAdmin):
+class PlatformApiKeyAdmin(PlatformRowsAdmin):
     """All keys, by what is known of them; staff may end one that leaked."""
 
-    list_display = ("name", "organization_schema", "environment", "last4", "shown_scopes", "last_used_at",
+    list_display = ("name", "shown_organization", "environment", "last4", "shown_scopes", "last_used_at",
                     "revoked_at")  # fmt: skip
     list_filter = ("environment", ("revoked_at", admin.EmptyFieldListFilter))
     search_fields = ("name", "organization_schema", "last4")
     ordering = ("-created_at",)
-    fields = ("name", "organization_schema", "environment", "last4", "shown_scopes", "created_by_label", "created_at",
+    fields = ("name", "shown_organization", "environment", "last4", "shown_scopes", "created_by_label", "created_at",
               "last_used_at", "expires_at", "revoked_at")  # fmt: skip
     readonly_fields = fields
     actions = ("revoke",)

@@ -15,12 +15,16 @@ from django.utils.translation import gettext_lazy
 
 from audit.models import AuditEntry
 from core import clock
-from integrations.admin.base import ReadOnlyAdmin
+from integrations import registry
+from integrations.admin.base import PlatformRowsAdmin, ReadOnlyAdmin
 from integrations.admin.show import WHO, badge, code, provider_label
 from integrations.admin.sites import organization_site, platform_site
 from integrations.models import Event, Integration, Issue
 from meter.models import Call, HealthCheck, UsageRecord
 from notifications.models import Notification
+
+SHOWN_ID = 20
+"""Characters of a vendor's id in a list."""
 
 
 class OfIntegration(admin.SimpleListFilter):
@@ -49,6 +53,11 @@ class LinkedRowsAdmin(ReadOnlyAdmin):
         self._names = names
         return super().get_queryset(request)
 
+    @admin.display(description=gettext_lazy("duration"), ordering="duration_ms")
+    def shown_duration(self, obj: Any) -> str:
+        """The duration in milliseconds."""
+        return f"{obj.duration_ms:.0f} ms"
+
     @admin.display(description=gettext_lazy("integration"))
     def shown_integration(self, obj: Any) -> str:
         """The integration's name, leading to its page."""
@@ -63,7 +72,7 @@ class LinkedRowsAdmin(ReadOnlyAdmin):
 class EventAdmin(ReadOnlyAdmin):
     """Parsed facts of the vendors."""
 
-    list_display = ("type", "integration_name", "external_id", "occurred_at", "received_at")
+    list_display = ("type", "integration_name", "shown_external_id", "occurred_at", "received_at")
     list_filter = ("type", "integration", ("received_at", admin.DateFieldListFilter))
     search_fields = ("external_id", "object", "key")
     ordering = ("-received_at",)
@@ -82,6 +91,11 @@ class EventAdmin(ReadOnlyAdmin):
     def integration_name(self, obj: Event) -> str:
         """The integration's name."""
         return obj.integration.name
+
+    @admin.display(description=gettext_lazy("vendor's id"), ordering="external_id")
+    def shown_external_id(self, obj: Event) -> str:
+        """The end of the vendor's id, which is the part that differs."""
+        return obj.external_id if len(obj.external_id) <= SHOWN_ID else f"…{obj.external_id[-SHOWN_ID:]}"
 
     @admin.display(description=gettext_lazy("data"))
     def shown_data(self, obj: Event) -> str:
@@ -137,10 +151,10 @@ class IssueAdmin(ReadOnlyAdmin):
 class HealthCheckAdmin(LinkedRowsAdmin):
     """Live checks."""
 
-    list_display = ("at", "shown_integration", "shown_result", "duration_ms", "error_class", "detail")
+    list_display = ("at", "shown_integration", "shown_result", "shown_duration", "error_class", "detail")
     list_filter = ("is_ok", OfIntegration, ("at", admin.DateFieldListFilter))
     ordering = ("-at",)
-    fields = ("at", "shown_integration", "shown_result", "duration_ms", "error_class", "detail", "shown_verdicts")
+    fields = ("at", "shown_integration", "shown_result", "shown_duration", "error_class", "detail", "shown_verdicts")
     readonly_fields = fields
 
     @admin.display(description=gettext_lazy("result"), ordering="is_ok")
@@ -158,11 +172,11 @@ class HealthCheckAdmin(LinkedRowsAdmin):
 class CallAdmin(LinkedRowsAdmin):
     """Calls to vendors: without bodies and queries."""
 
-    list_display = ("at", "shown_integration", "operation", "method", "shown_status", "duration_ms", "error_class")
+    list_display = ("at", "shown_integration", "operation", "method", "shown_status", "shown_duration", "error_class")
     list_filter = ("operation", "error_class", OfIntegration, ("at", admin.DateFieldListFilter))
     search_fields = ("operation", "vendor_code", "trace_id")
     ordering = ("-at",)
-    fields = ("at", "shown_integration", "operation", "method", "url", "shown_status", "duration_ms", "error_class",
+    fields = ("at", "shown_integration", "operation", "method", "url", "shown_status", "shown_duration", "error_class",
               "vendor_code", "trace_id", "request_bytes", "response_bytes")  # fmt: skip
     readonly_fields = fields
 
@@ -178,15 +192,26 @@ class CallAdmin(LinkedRowsAdmin):
 class UsageRecordAdmin(LinkedRowsAdmin):
     """What was used, by unit."""
 
-    list_display = ("day", "shown_integration", "unit", "quantity", "at")
+    list_display = ("day", "shown_integration", "shown_unit", "shown_quantity", "at")
     list_filter = ("unit", OfIntegration, ("day", admin.DateFieldListFilter))
     ordering = ("-at",)
-    fields = ("day", "shown_integration", "unit", "quantity", "at")
+    fields = ("day", "shown_integration", "shown_unit", "shown_quantity", "at")
     readonly_fields = fields
+
+    @admin.display(description=gettext_lazy("unit"), ordering="unit")
+    def shown_unit(self, obj: UsageRecord) -> str:
+        """The unit by its label."""
+        found = registry.find(obj.provider)
+        labels = {unit.name: unit.label for unit in found.spec.usage} if found else {}
+        return _(labels.get(obj.unit, obj.unit))
+
+    @admin.display(description=gettext_lazy("quantity"), ordering="quantity")
+    def shown_quantity(self, obj: UsageRecord) -> str:
+        """The quantity without empty decimals."""
+        return f"{obj.quantity.normalize():f}"
 
 
 @admin.register(AuditEntry, site=organization_site)
-@admin.register(AuditEntry, site=platform_site)
 class AuditEntryAdmin(ReadOnlyAdmin):
     """Who did what; entries are only ever added, by the services."""
 
@@ -196,11 +221,6 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     ordering = ("-created_at",)
     fields = ("created_at", "action", "shown_actor", "shown_target", "shown_details", "request_id", "ip_digest")
     readonly_fields = fields
-
-    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        """Name the organization where entries of all are shown."""
-        extra = ("organization_schema",) if self.admin_site is platform_site else ()
-        return (*self.list_display, *extra)
 
     @admin.display(description=gettext_lazy("who"))
     def shown_actor(self, obj: AuditEntry) -> str:
@@ -216,6 +236,13 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     def shown_details(self, obj: AuditEntry) -> str:
         """The details."""
         return code(obj.details)
+
+
+@admin.register(AuditEntry, site=platform_site)
+class PlatformAuditEntryAdmin(PlatformRowsAdmin, AuditEntryAdmin):
+    """Entries of the platform and of all organizations."""
+
+    list_display = ("created_at", "shown_organization", "action", "shown_actor", "shown_target")
 
 
 @admin.register(Notification, site=organization_site)
