@@ -26,7 +26,7 @@ run: base
 	 EGRESS_ALLOW="$${EGRESS_ALLOW-127.0.0.1:*,localhost:*}" STOP_WITH_PARENT=1 exec $(PY) -m config.parts
 
 test: dev
-	@$(PY) -m pytest -n 2 $(TESTS)
+	@$(PY) -m pytest -n 2 --dist loadgroup $(TESTS)
 
 bench: dev
 	@$(PY) -m benchmarks $(ONLY)
