@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -20,13 +20,15 @@ import vault.services as vault
 from core import clock
 from core.ids import new_id
 from core.redaction import redact_headers
-from core.secret import Secrets
-from dispatch.models import OAuthApp, RefusedRequest
+from core.secret import Secret, Secrets
+from dispatch.models import OAuthApp, RefusedRequest, Route
 from vault.services import SealContext
 
 BODY_FIELD = "delivery.body"
 ROUTE_FIELD = "route.secrets"
 APP_FIELD = "oauth_app.secrets"
+PREVIOUS, UNTIL = ".previous", ".previous_until"
+"""Endings of the names under which a route keeps a replaced secret; no field of a spec has a dot."""
 
 _FIND_ROUTE = """
     SELECT id, organization_schema, link_id, sealed_secrets, secrets_version, is_enabled
@@ -140,6 +142,35 @@ def open_body(sealed: bytes | memoryview, *, organization_schema: str | None, de
     :raises SealBroken: the blob does not belong here
     """
     return vault.open_bytes(sealed, _place(organization_schema or vault.PLATFORM, delivery_id, BODY_FIELD))
+
+
+def verifying_secrets(opened: Sequence[Secrets], field: str, *, at: datetime) -> list[Secret]:
+    """Pick what may verify a webhook that arrived at a moment: each secret, and the one before it until its date."""
+    current = [secrets[field] for secrets in opened if field in secrets]
+    return [*current, *(secrets[f"{field}{PREVIOUS}"] for secrets in opened if _still_verifies(secrets, field, at))]
+
+
+def with_previous(values: Mapping[str, str], field: str, *, before: Secrets, until: datetime) -> dict[str, str]:
+    """Add to a route's new values the secret that they replace, or the one that still overlaps."""
+    kept = dict(values)
+    if field not in values or field not in before:
+        return kept
+    if not before[field].matches(values[field]):
+        return kept | {f"{field}{PREVIOUS}": before[field].reveal(), f"{field}{UNTIL}": until.isoformat()}
+    return kept | {name: before[name].reveal() for name in (f"{field}{PREVIOUS}", f"{field}{UNTIL}") if name in before}
+
+
+def _still_verifies(secrets: Secrets, field: str, at: datetime) -> bool:
+    until = secrets.get(f"{field}{UNTIL}")
+    return until is not None and at < datetime.fromisoformat(until.reveal())
+
+
+def open_route_secrets(route: Route) -> Secrets:
+    """Open what a route verifies with now, to seal it anew."""
+    if route.sealed_secrets is None:
+        return Secrets({})
+    place = _place(route.organization_schema, route.id, ROUTE_FIELD, route.secrets_version)
+    return vault.open_secrets(bytes(route.sealed_secrets), place)
 
 
 def seal_route_secrets(values: Mapping[str, str], *, organization_schema: str, route_id: UUID, version: int) -> bytes:

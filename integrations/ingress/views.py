@@ -88,7 +88,7 @@ def _receive(provider: type[ReceivesWebhooks], inbound: InboundRequest, token: s
         counters.refused(_key(provider), "no_route")
         return HttpResponse(status=404)
     opened = [route.open()] if route else inbox.platform_app_secrets(_key(provider))
-    secrets = _named(opened, spec.secret_field)
+    secrets = inbox.verifying_secrets(opened, spec.secret_field, at=inbound.received_at)
     if route and not secrets:
         # The organization gave no secret of its own: the platform's app signs (API.md section 5).
         secrets = _named(inbox.platform_app_secrets(_key(provider)), spec.secret_field)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from django.core.cache import cache
@@ -26,9 +26,6 @@ from tenants.context import require_organization
 from vault.services import SealContext
 
 FIELD = "credential"
-OVERLAP = timedelta(hours=24)
-"""How long a rotated secret still verifies webhooks: vendors keep signing with the old one for up to a day."""
-
 SHOWN_FROM_LENGTH = 12
 """Of a shorter secret four characters would be too much."""
 

@@ -24,6 +24,9 @@ from tenants.context import require_organization
 from tenants.models import Organization
 from vault.services import token_digest
 
+OVERLAP = timedelta(hours=24)
+"""How long a replaced secret still verifies webhooks: vendors keep signing with the old one for up to a day."""
+
 DEFAULT_MARGIN_S = 900.0
 """Tokens that come without OAuth are renewed this long before their end: enough for a quarter-hour's outage."""
 
@@ -181,6 +184,9 @@ def _release_quarantine(integration: Integration, values: list[str]) -> None:
 
 def _seal_into(route: Route, provider: type[Provider], secrets: Secrets) -> None:
     values = verification_values(provider, secrets)
+    if provider.spec.webhook is not None:
+        before, until = inbox.open_route_secrets(route), clock.now() + OVERLAP
+        values = inbox.with_previous(values, provider.spec.webhook.secret_field, before=before, until=until)
     route.secrets_version += 1
     route.sealed_secrets = inbox.seal_route_secrets(
         values, organization_schema=route.organization_schema, route_id=route.id, version=route.secrets_version

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from audit.models import AuditEntry
+from core import clock
 from core.errors import Conflict, ValidationFailed
 from dispatch import outbox
 from dispatch.models import AccountClaim, Link, OutboxEntry, OutboxStatus, Route
@@ -29,6 +31,13 @@ def count_stored(organization: Any) -> dict[str, int]:
     """How many rows of each kind an organization has."""
     with in_organization(organization):
         return {model.__name__: model.objects.count() for model in STORED}
+
+
+def replace_key(shop: Shop, key: str) -> None:
+    """Let the vendor replace the application key, and reconnect with it."""
+    shop.merchant.app_keys = [key]
+    with in_organization(shop.organization):
+        reconnect(shop.integration, credentials={"app_key": key}, actor=ACTOR)
 
 
 class TestConnect:
@@ -151,12 +160,31 @@ class TestReconnect:
         assert [row.version for row in inside_shop.integration.credentials.all()] == [1]
 
     def test_verifies_webhooks_with_the_new_key(self, shop: Shop, post: Any) -> None:
-        shop.merchant.app_keys = ["pak_test_1second"]
-
-        with in_organization(shop.organization):
-            reconnect(shop.integration, credentials={"app_key": "pak_test_1second"}, actor=ACTOR)
+        replace_key(shop, "pak_test_1second")
 
         assert post(shop.path, "locker,lo_1,mer_1", key="pak_test_1second") == 200
+
+    def test_the_old_key_verifies_for_a_day_more(self, shop: Shop, other_shop: Shop, post: Any) -> None:
+        old = shop.merchant.app_keys[0]
+        replace_key(shop, "pak_test_1second")
+
+        for hours, expected in ((0, 200), (23, 200), (25, 401)):
+            with clock.shifted(timedelta(hours=hours)):
+                assert post(shop.path, "locker,lo_1,mer_1", key=old, at=clock.now().timestamp()) == expected
+                assert post(shop.path, "locker,lo_1,mer_1", key="pak_test_wrong") == 401
+                assert post(other_shop.path, "locker,lo_1,mer_2", key=old, at=clock.now().timestamp()) == 401
+
+    def test_a_reconnect_with_the_same_key_does_not_end_the_overlap(self, shop: Shop, post: Any) -> None:
+        old = shop.merchant.app_keys[0]
+        replace_key(shop, "pak_test_1second")
+        replace_key(shop, "pak_test_1second")
+
+        assert post(shop.path, "locker,lo_1,mer_1", key=old) == 200
+
+        replace_key(shop, "pak_test_1third")
+
+        assert post(shop.path, "locker,lo_1,mer_1", key="pak_test_1second") == 200
+        assert post(shop.path, "locker,lo_1,mer_1", key=old) == 401
 
     def test_lets_parked_work_go_on(self, inside_shop: Shop, other_shop: Shop) -> None:
         entries = {}
