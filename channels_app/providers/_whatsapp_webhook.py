@@ -50,14 +50,24 @@ def unregister(api: CloudApi) -> None:
 
 
 def inspect(api: CloudApi) -> WebhookState:
-    """Ask where Meta posts messages of this number: number's override, else the account's, else the app's URL."""
-    if find_subscription(api) is None:
+    """
+    Ask where Meta posts messages of this number: number's override, else the account's, else the app's URL.
+
+    Only another URL contradicts a registration; an answer that names none does not.
+    """
+    subscription = find_subscription(api)
+    if subscription is None:
         return WebhookState(registered=False, detail="The app is not subscribed to the account.")
     places = _configuration(api)
-    names = ("phone_number", "whatsapp_business_account", "application")
-    url = next((text(places.get(name)) for name in names if text(places.get(name))), "")
+    in_order = (
+        places.get("phone_number"),
+        places.get("whatsapp_business_account"),
+        subscription.get("override_callback_uri"),
+        places.get("application"),
+    )
+    url = next((text(place) for place in in_order if text(place)), "")
     ours = api.integration.webhook_url
-    if ours and url != ours:
+    if ours and url and url != ours:
         return WebhookState(registered=False, url=url, detail="Messages of this number go to another URL.")
     return WebhookState(registered=True, url=url)
 

@@ -117,6 +117,9 @@ class TestInspect:
             ("elsewhere", "number", True),
             ("ours", "elsewhere", False),
             ("app_only", "app", False),
+            ("app_only", "unnamed", True),
+            ("ours", "unnamed", True),
+            ("elsewhere", "unnamed", False),
             ("none", "account", False),
         ],
     )
