@@ -59,6 +59,7 @@ class Parcelbox:
     merchants: dict[str, Merchant] = field(default_factory=dict)
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     hits: list[Hit] = field(default_factory=list)
+    callbacks: dict[str, str] = field(default_factory=dict)
     failing: dict[str, str] = field(default_factory=dict)
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     pause_s: float = 0.0
@@ -147,6 +148,12 @@ class Parcelbox:
         owner.app_keys.remove(form["app_key"])
         return "application_key__retired", {}
 
+    def register(self, owner: Merchant, form: dict[str, str]) -> Answer:
+        """Post to this address from now on, nowhere when it is empty; without one in the form, only tell it."""
+        if "url" in form:
+            self.callbacks[owner.id] = form["url"]
+        return "callback__ok", {"url": self.callbacks.get(owner.id, ""), "key": owner.app_keys[-1]}
+
     def charge(self, owner: Merchant, form: dict[str, str]) -> Answer:
         """Charge at once; the same reference is the same charge."""
         if form["payer"] == "Broke":
@@ -161,6 +168,7 @@ VERBS: dict[str, Callable[[Parcelbox, Merchant, dict[str, str]], Answer]] = {
     "/v1/introspections": Parcelbox.introspect,
     "/v1/application-keys": Parcelbox.mint,
     "/v1/application-keys/retired": Parcelbox.retire,
+    "/v1/callbacks": Parcelbox.register,
     "/v1/charges": Parcelbox.charge,
 }
 """What a merchant's token may ask by POST."""
@@ -211,7 +219,7 @@ def _handler(vendor: Parcelbox) -> type[BaseHTTPRequestHandler]:
         def _answer(self, method: str) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             token = self.headers.get("Authorization", "").removeprefix("Bearer ")
-            form = dict(parse_qsl(body.decode()))
+            form = dict(parse_qsl(body.decode(), keep_blank_values=True))
             name, values = vendor.answer(
                 method, urlsplit(self.path).path, form, token, self.headers.get("Content-Type", "")
             )
