@@ -196,6 +196,8 @@ def _use(name: str) -> None:
 
 def _state_of_migrations() -> str:
     digest = hashlib.sha256()
-    for path in sorted([*ROOT.glob("*/migrations/*.py"), *ROOT.glob("tenants/*.py"), *ROOT.glob("config/runtime.py"), Path(__file__)]):
+    for path in sorted(
+        [*ROOT.glob("*/migrations/*.py"), *ROOT.glob("tenants/*.py"), *ROOT.glob("config/runtime.py"), Path(__file__)]
+    ):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
