@@ -138,10 +138,21 @@ class RegistryAdmin(ModelAdmin):
         for obj in queryset:
             self._note(request, obj, "deleted", [])
 
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Look for the object before anything is said about permissions: what is foreign is not there."""
+        self.find(request, object_id)
+        return super().change_view(request, object_id, form_url, extra_context)
+
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Look for the object before anything is said about permissions: what is foreign is not there."""
+        """Look for the object first, as `change_view` does."""
         self.find(request, object_id)
         return super().delete_view(request, object_id, extra_context)
 

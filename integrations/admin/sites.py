@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.contrib.auth import logout
+from django.contrib.auth.views import LogoutView
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import SimpleTemplateResponse
 from django.templatetags.static import static
@@ -83,9 +83,8 @@ class RegistrySite(UnfoldAdminSite):
         return HttpResponseRedirect(f"{settings.LOGIN_URL}?{urlencode({'next': target})}")
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """End the session and show the login page."""
-        logout(request)
-        return HttpResponseRedirect(settings.LOGIN_URL)
+        """End the session, by POST alone, and show the login page."""
+        return LogoutView.as_view(next_page=settings.LOGIN_URL)(request)
 
     def app_index(
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None

@@ -1,0 +1,88 @@
+"""Lists cost the same however many rows they show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from tenants.context import in_organization
+from tests.admin.conftest import Place
+
+ROWS = 15
+
+
+def _more(model: Any, pk: Any, *, unique: tuple[str, ...] = ()) -> None:
+    """Copy a row many times."""
+    from core.ids import new_id
+
+    for number in range(ROWS):
+        row = model.objects.get(pk=pk)
+        row.pk = new_id()
+        for name in unique:
+            setattr(row, name, f"{number}")
+        row.save(force_insert=True)
+
+
+def _models() -> dict[str, tuple[Any, tuple[str, ...]]]:
+    from channels_app.models import Message, Template
+    from dispatch.models import WebhookDelivery
+    from integrations.models import Event, Issue
+    from meter.models import Call, HealthCheck, UsageRecord
+
+    return {
+        "dispatch/webhookdelivery": (WebhookDelivery, ()),
+        "integrations/event": (Event, ("key",)),
+        "integrations/issue": (Issue, ("cause",)),
+        "meter/healthcheck": (HealthCheck, ()),
+        "meter/call": (Call, ()),
+        "meter/usagerecord": (UsageRecord, ()),
+        "channels_app/message": (Message, ("external_id",)),
+        "channels_app/template": (Template, ("name",)),
+    }
+
+
+@pytest.mark.parametrize("path", sorted(_models()))
+class TestLists:
+    def test_ask_no_more_for_more_rows(
+        self, path: str, place: Place, member: Callable[..., Any], enter: Callable[[Any], Client]
+    ) -> None:
+        client = enter(member("owner"))
+        model, unique = _models()[path]
+        client.get(f"/o/acme/admin/{path}/")
+        with CaptureQueriesContext(
+            connection,
+        ) as few:
+            client.get(f"/o/acme/admin/{path}/")
+        with in_organization(place.organization):
+            _more(model, place.ids[model._meta.model_name], unique=unique)
+
+        with CaptureQueriesContext(connection) as many:
+            page = client.get(f"/o/acme/admin/{path}/").content.decode()
+
+        assert len(many) <= len(few), [query["sql"][:200] for query in many.captured_queries]
+        assert page.count("action-checkbox") >= 0
+
+
+class TestStartPage:
+    def test_asks_no_more_for_more_integrations(
+        self, place: Place, member: Callable[..., Any], enter: Callable[[Any], Client]
+    ) -> None:
+        from integrations.models import Integration
+
+        client = enter(member("owner"))
+        client.get("/o/acme/admin/")
+        with CaptureQueriesContext(connection) as few:
+            client.get("/o/acme/admin/")
+        with in_organization(place.organization):
+            _more(Integration, place.ids["integration"], unique=("account_external_id",))
+
+        with CaptureQueriesContext(connection) as many:
+            page = client.get("/o/acme/admin/").content.decode()
+
+        assert len(many) <= len(few)
+        assert page.count("rg-card-title") == ROWS + 1

@@ -1,0 +1,155 @@
+"""Logging in and out, resetting a password, the start page and the language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.test import Client
+
+from audit.models import AuditEntry
+
+PASSWORD = "a-long-test-password"
+
+
+def _log_in(client: Client, email: str, *, to: str = "") -> Any:
+    return client.post("/login/", {"username": email, "password": PASSWORD, "next": to})
+
+
+class TestLogin:
+    def test_leads_staff_to_the_platform(self, client: Client, staff: Any) -> None:
+        assert _log_in(client, "Staff@Example.com")["Location"] == "/admin/"
+
+    def test_leads_a_member_to_the_organization(self, client: Client, member: Callable[..., Any]) -> None:
+        member("viewer")
+
+        assert _log_in(client, "viewer@example.com")["Location"] == "/o/acme/admin/"
+        assert AuditEntry.objects.get(action="user.logged_in").actor_label == "viewer@example.com"
+
+    def test_lists_several_organizations(
+        self, client: Client, member: Callable[..., Any], other_organization: Any
+    ) -> None:
+        from accounts.services import add_member
+
+        user = member("viewer")
+        add_member(user=user, schema_name=other_organization.schema_name, role="viewer")
+
+        answer = _log_in(client, "viewer@example.com")
+
+        assert answer["Location"] == "/"
+        page = client.get("/").content.decode()
+        assert "/o/acme/admin/" in page
+        assert "/o/globex/admin/" in page
+
+    @pytest.mark.parametrize(
+        "to", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "/\\evil.example"]
+    )
+    def test_leads_to_no_other_host(self, to: str, client: Client, member: Callable[..., Any]) -> None:
+        member("viewer")
+
+        assert _log_in(client, "viewer@example.com", to=to)["Location"] == "/o/acme/admin/"
+
+    def test_goes_on_to_where_the_person_was_going(self, client: Client, member: Callable[..., Any]) -> None:
+        member("viewer")
+
+        asked = client.get("/o/acme/admin/integrations/issue/")
+        answer = _log_in(client, "viewer@example.com", to=asked["Location"].partition("next=")[2])
+
+        assert answer["Location"] == "/o/acme/admin/integrations/issue/"
+
+    def test_says_the_same_for_a_wrong_password_and_an_unknown_address(
+        self, client: Client, member: Callable[..., Any]
+    ) -> None:
+        member("viewer")
+
+        texts = [
+            re.findall(
+                r'role="alert">([^<]+)', client.post("/login/", {"username": email, "password": "x"}).content.decode()
+            )
+            for email in ("viewer@example.com", "nobody@example.com")
+        ]
+
+        assert texts[0] == texts[1] != []
+
+    def test_both_sites_send_strangers_here(self, client: Client, organization: Any) -> None:
+        assert client.get("/admin/")["Location"].startswith("/admin/login/")
+        assert client.get("/admin/login/?next=/admin/")["Location"] == "/login/?next=%2Fadmin%2F"
+        assert client.get("/o/acme/admin/")["Location"].startswith("/login/")
+
+    @pytest.mark.parametrize("path", ["/logout/", "/admin/logout/"])
+    def test_logging_out_ends_the_session_by_post_alone(self, path: str, client: Client, staff: Any) -> None:
+        _log_in(client, "staff@example.com")
+
+        assert client.get(path).status_code == 405
+        assert client.get("/admin/").status_code == 200
+        client.post(path)
+
+        assert client.get("/admin/").status_code == 302
+
+
+class TestPasswordReset:
+    def test_sets_a_password_by_mail(self, client: Client, member: Callable[..., Any]) -> None:
+        user = member("viewer")
+        user.set_unusable_password()
+        user.save()
+
+        client.post("/password-reset/", {"email": "Viewer@example.com"})
+        link = re.search(r"http://testserver(/\S+)", mail.outbox[0].body)
+        assert link
+        form = client.get(link[1], follow=True)
+        client.post(
+            form.redirect_chain[-1][0], {"new_password1": "another-long-word", "new_password2": "another-long-word"}
+        )
+
+        user.refresh_from_db()
+        assert user.check_password("another-long-word")
+        assert AuditEntry.objects.filter(action="user.password_reset").exists()
+
+    def test_says_the_same_for_an_unknown_address(self, client: Client, db: None) -> None:
+        answer = client.post("/password-reset/", {"email": "nobody@example.com"})
+
+        assert answer["Location"] == "/password-reset/done/"
+        assert not mail.outbox
+
+
+class TestHome:
+    def test_says_what_this_is_to_strangers(self, client: Client, db: None) -> None:
+        page = client.get("/").content.decode()
+
+        assert "/api/docs/" in page
+        assert "/login/" in page
+        assert "/admin/" not in page
+
+    def test_the_language_is_kept_and_noted_at_the_account(self, client: Client, member: Callable[..., Any]) -> None:
+        user = member("viewer")
+        _log_in(client, "viewer@example.com")
+
+        client.post("/o/acme/language/", {"language": "en", "next": "/o/acme/admin/"})
+        assert "Overview" in client.get("/o/acme/admin/").content.decode()
+        client.post("/login/language/", {"language": "pt-br", "next": "/"})
+
+        assert "Vis\u00e3o geral" in client.get("/o/acme/admin/").content.decode()
+        user.refresh_from_db()
+        assert user.locale == "pt-br"
+
+    def test_times_are_in_the_persons_zone(self, client: Client, member: Callable[..., Any], organization: Any) -> None:
+        from datetime import UTC, datetime
+
+        from notifications.services import notify
+        from tenants.context import in_organization
+
+        with in_organization(organization):
+            note = notify(kind="x", text="Noon")
+            type(note).objects.filter(pk=note.pk).update(created_at=datetime(2026, 11, 1, 12, 0, tzinfo=UTC))
+        member("viewer")
+        _log_in(client, "viewer@example.com")
+        client.cookies["tz"] = "America/Sao_Paulo"
+        local = client.get("/o/acme/admin/notifications/notification/").content.decode()
+        client.cookies["tz"] = "../../etc/passwd"
+        plain = client.get("/o/acme/admin/notifications/notification/")
+
+        assert "9 a.m." in local
+        assert "noon" in plain.content.decode()

@@ -1,0 +1,132 @@
+"""The platform's pages for its staff."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import ApiKey, Membership, User
+from audit.models import AuditEntry
+from dispatch.models import Vendor, WebhookDelivery
+from tenants.models import Organization
+from tests.admin.conftest import Place
+
+
+@pytest.fixture
+def browser(staff: Any, enter: Callable[[Any], Client]) -> Client:
+    """The browser of a member of staff."""
+    return enter(staff)
+
+
+class TestOrganizations:
+    def test_are_registered_and_their_creation_is_followed(self, browser: Client, staff: Any) -> None:
+        data = {"name": "New Shop", "slug": "new-shop", "locale": "en", "owner": str(staff.pk)}
+
+        answer = browser.post("/admin/tenants/organization/add/", data)
+
+        organization = Organization.objects.get(slug="new-shop")
+        assert answer["Location"] == f"/admin/tenants/organization/{organization.pk}/change/"
+        assert 'id="creation"' in browser.get(answer["Location"]).content.decode()
+        state = browser.get(f"/admin/tenants/organization/{organization.pk}/progress/").json()
+        assert (state["status"], state["is_done"]) == ("creating", False)
+        assert Membership.objects.get(organization_schema=organization.schema_name).role == "owner"
+        assert AuditEntry.objects.get(action="organization.created").target_id == str(organization.pk)
+
+    @pytest.mark.parametrize("slug", ["acme", "Not A Slug", "-x", ""])
+    def test_refuse_a_slug_that_cannot_be(self, slug: str, organization: Any, browser: Client) -> None:
+        answer = browser.post("/admin/tenants/organization/add/", {"name": "X", "slug": slug, "locale": "en"})
+
+        assert answer.status_code == 422
+        assert Organization.objects.count() == 2
+
+    def test_suspended_ones_are_closed_to_their_members(
+        self, organization: Any, browser: Client, member: Callable[..., Any]
+    ) -> None:
+        inside = Client()
+        inside.force_login(member("owner"), backend="accounts.backends.RoleBackend")
+
+        browser.post(f"/admin/tenants/organization/{organization.pk}/suspend/")
+        closed = inside.get("/o/acme/admin/").status_code
+        browser.post(f"/admin/tenants/organization/{organization.pk}/open/")
+
+        assert closed == 404
+        assert inside.get("/o/acme/admin/").status_code == 200
+
+
+class TestInbox:
+    def test_a_dead_letter_is_replayed(self, place: Place, browser: Client) -> None:
+        browser.post(f"/admin/dispatch/webhookdelivery/{place.ids['webhookdelivery']}/replay/")
+
+        assert WebhookDelivery.objects.get(pk=place.ids["webhookdelivery"]).status == "received"
+        entry = AuditEntry.objects.get(action="delivery.replayed")
+        assert entry.organization_schema == place.organization.schema_name
+
+    def test_many_are_replayed_at_once(self, place: Place, other_place: Place, browser: Client) -> None:
+        chosen = [str(p.ids["webhookdelivery"]) for p in (place, other_place)]
+
+        browser.post("/admin/dispatch/webhookdelivery/", {"action": "replay_chosen", "_selected_action": chosen})
+
+        assert set(WebhookDelivery.objects.values_list("status", flat=True)) == {"received"}
+
+    def test_dead_letters_are_a_click_away(self, place: Place, browser: Client) -> None:
+        page = browser.get("/admin/dispatch/webhookdelivery/dead-letters/", follow=True).content.decode()
+
+        assert "UnexpectedResponse" in page
+        assert "Acme" in page
+
+
+class TestRows:
+    def test_a_vendor_is_one_of_the_registry(self, browser: Client, db: None) -> None:
+        browser.post("/admin/dispatch/vendor/add/", {"provider": "nosuch", "is_enabled": "on"})
+        browser.post("/admin/dispatch/vendor/add/", {"provider": "whatsapp", "incident": "Slow."})
+
+        assert list(Vendor.objects.values_list("provider", "is_enabled")) == [("whatsapp", False)]
+        assert AuditEntry.objects.filter(action="vendor.created").count() == 1
+
+    def test_the_history_of_what_the_admin_changed_is_the_audit_trail(self, browser: Client, db: None) -> None:
+        Vendor.objects.create(provider="whatsapp")
+
+        browser.post("/admin/dispatch/vendor/whatsapp/change/", {"is_enabled": "on", "incident": "Slow."})
+
+        page = browser.get("/admin/dispatch/vendor/whatsapp/history/").content.decode()
+        assert "vendor.changed" in page
+
+    def test_a_user_is_made_without_a_password(self, browser: Client, db: None) -> None:
+        browser.post(
+            "/admin/accounts/user/add/", {"email": "Ana@Example.com", "name": "Ana", "locale": "en", "is_active": "on"}
+        )
+
+        user = User.objects.get(email="ana@example.com")
+        assert not user.has_usable_password()
+        assert not user.is_staff
+
+    def test_staff_without_superuser_make_no_staff(self, enter: Callable[[Any], Client], db: None) -> None:
+        from django.contrib.auth.models import Permission
+
+        junior = User.objects.create_user("junior@example.com", "a-long-test-password", is_staff=True)
+        junior.user_permissions.set(Permission.objects.filter(content_type__app_label="accounts"))
+        client = enter(junior)
+
+        client.post(f"/admin/accounts/user/{junior.pk}/change/", {"email": junior.email, "locale": "en",
+                    "is_active": "on", "is_staff": "on", "is_superuser": "on"})  # fmt: skip
+
+        junior.refresh_from_db()
+        assert not junior.is_superuser
+
+    def test_a_leaked_key_is_ended(self, place: Place, browser: Client) -> None:
+        browser.post("/admin/accounts/apikey/", {"action": "revoke", "_selected_action": [str(place.ids["apikey"])]})
+
+        assert ApiKey.objects.get(pk=place.ids["apikey"]).revoked_at
+
+
+class TestBanner:
+    @pytest.mark.parametrize("path", ["/", "/login/", "/admin/", "/admin/dispatch/link/"])
+    def test_shows_overrides_on_every_page(self, path: str, browser: Client, settings: Any) -> None:
+        settings.SANDBOX = True
+        assert "rg-banner" in browser.get(path).content.decode()
+
+        settings.SANDBOX = False
+        assert "rg-banner" not in browser.get(path).content.decode()
