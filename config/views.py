@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from django import forms
 from django.conf import settings
@@ -108,6 +109,11 @@ class PasswordResetForm(auth_forms.PasswordResetForm):
         """Return the active user of an address."""
         return User.objects.filter(email=email.lower(), is_active=True)
 
+    def save(self, **options: Any) -> None:
+        """Mail a link to the host of the settings: the Host header is the asker's, and the reader is another."""
+        base = urlsplit(people.people_url())
+        super().save(**{**options, "domain_override": base.netloc, "use_https": base.scheme == "https"})
+
 
 class PasswordResetView(auth_views.PasswordResetView):
     """Ask for the link; the answer is the same for known and unknown addresses."""
@@ -179,7 +185,7 @@ class InvitationView(View):
 
     def _person(self, request: HttpRequest, invitation: Invitation, form: RegisterForm | None) -> User:
         if form is None:
-            return User.objects.get(pk=request.user.pk)
+            return User.objects.get(pk=request.user.pk or "")
         return people.register_person(
             invitation,
             name=form.cleaned_data["name"],

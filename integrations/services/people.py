@@ -66,7 +66,13 @@ def invite_member(organization: Organization, *, email: str, role: str, by: Acti
             token_digest=token_digest(token),
             expires_at=clock.now() + INVITATION_LASTS,
         )
-        record(action="invitation.sent", actor=by.actor, target=_target(invitation), details={"role": role})
+        record(
+            action="invitation.sent",
+            actor=by.actor,
+            target=_target(invitation),
+            details={"role": role},
+            organization_schema=organization.schema_name,
+        )
     _mail(invitation, token, organization)
     return invitation
 
@@ -208,6 +214,11 @@ def revoke_api_key(api_key: ApiKey, *, actor: Actor) -> ApiKey:
     return api_key
 
 
+def people_url() -> str:
+    """Return where people's pages are, for links in mails: of the settings, never of a request."""
+    return f"https://{settings.ADMIN_HOST}" if settings.ADMIN_HOST else str(settings.PUBLIC_URL)
+
+
 def as_actor(user: User) -> Actor:
     """Name a person in the trail."""
     return Actor(kind=ActorKind.USER, id=str(user.pk), label=user.get_full_name())
@@ -253,13 +264,12 @@ def _clean_email(email: str) -> str:
 
 def _mail(invitation: Invitation, token: str, organization: Organization) -> None:
     """Send the link; if the mail cannot leave, the invitation goes too, for nobody could use it."""
-    base = f"https://{settings.ADMIN_HOST}" if settings.ADMIN_HOST else settings.PUBLIC_URL
     with override(organization.locale):
         path = reverse("invitation", args=[token], urlconf=settings.ROOT_URLCONF)
         path = path.removeprefix(f"/o/{organization.slug}")
         text = render_to_string(
             "registry/mail/invitation.txt",
-            {"organization": organization, "invitation": invitation, "link": f"{base}{path}"},
+            {"organization": organization, "invitation": invitation, "link": f"{people_url()}{path}"},
         )
         subject = _("Invitation to %(name)s") % {"name": organization.name}
     try:
