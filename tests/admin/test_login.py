@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core import mail
 from django.test import Client
 
@@ -90,6 +91,31 @@ class TestLogin:
         assert client.get("/admin/").status_code == 302
 
 
+class TestLockout:
+    @pytest.fixture(autouse=True)
+    def _counts_failures(self, settings: Any) -> None:
+        settings.AXES_ENABLED = True  # elsewhere in the suite people log in as often as they like
+
+    def test_a_guessed_password_opens_nothing_after_five_failures(
+        self, client: Client, member: Callable[..., Any]
+    ) -> None:
+        member("viewer")
+        for number in range(5):
+            client.post("/login/", {"username": "viewer@example.com", "password": f"guess {number}"})
+
+        answer = _log_in(client, "Viewer@Example.com")
+
+        assert answer.status_code == 429
+        assert client.get("/o/acme/admin/").status_code == 302
+
+    def test_the_failures_of_one_address_lock_no_other(self, client: Client, member: Callable[..., Any]) -> None:
+        member("viewer")
+        for number in range(6):
+            client.post("/login/", {"username": "nobody@example.com", "password": f"guess {number}"})
+
+        assert _log_in(client, "viewer@example.com")["Location"] == "/o/acme/admin/"
+
+
 class TestPasswordReset:
     def test_sets_a_password_by_mail(self, client: Client, member: Callable[..., Any]) -> None:
         user = member("viewer")
@@ -97,7 +123,7 @@ class TestPasswordReset:
         user.save()
 
         client.post("/password-reset/", {"email": "Viewer@example.com"})
-        link = re.search(r"http://testserver(/\S+)", mail.outbox[0].body)
+        link = re.search(rf"{re.escape(settings.PUBLIC_URL)}(/\S+)", mail.outbox[0].body)
         assert link
         form = client.get(link[1], follow=True)
         client.post(
@@ -107,6 +133,14 @@ class TestPasswordReset:
         user.refresh_from_db()
         assert user.check_password("another-long-word")
         assert AuditEntry.objects.filter(action="user.password_reset").exists()
+
+    def test_the_link_does_not_follow_the_host_header(self, client: Client, member: Callable[..., Any]) -> None:
+        member("viewer")
+
+        client.post("/password-reset/", {"email": "viewer@example.com"}, headers={"host": "127.0.0.1:6666"})
+
+        assert "6666" not in mail.outbox[0].body
+        assert f"{settings.PUBLIC_URL}/password-reset/" in mail.outbox[0].body
 
     def test_says_the_same_for_an_unknown_address(self, client: Client, db: None) -> None:
         answer = client.post("/password-reset/", {"email": "nobody@example.com"})
@@ -153,3 +187,22 @@ class TestHome:
 
         assert "9 a.m." in local
         assert "noon" in plain.content.decode()
+
+
+class TestHeaders:
+    @pytest.mark.parametrize("path", ["/", "/login/", "/nothing/", "/o/acme/admin/", "/o/nothing/admin/", "/api/docs/"])
+    def test_every_page_has_a_content_security_policy(self, path: str, client: Client, organization: Any) -> None:
+        answer = client.get(path)
+
+        assert "object-src 'none'" in answer["Content-Security-Policy"]
+        assert answer["X-Frame-Options"] == "DENY"
+
+    def test_so_has_the_404_of_who_is_no_member(
+        self, client: Client, member: Callable[..., Any], other_organization: Any
+    ) -> None:
+        client.force_login(member("owner"), backend="accounts.backends.RoleBackend")
+
+        answer = client.get("/o/globex/admin/")
+
+        assert answer.status_code == 404
+        assert "object-src 'none'" in answer["Content-Security-Policy"]
