@@ -109,10 +109,10 @@ class PasswordResetForm(auth_forms.PasswordResetForm):
         """Return the active user of an address."""
         return User.objects.filter(email=email.lower(), is_active=True)
 
-    def save(self, **options: Any) -> None:
+    def save(self, *args: Any, **options: Any) -> None:
         """Mail a link to the host of the settings: the Host header is the asker's, and the reader is another."""
         base = urlsplit(people.people_url())
-        super().save(**{**options, "domain_override": base.netloc, "use_https": base.scheme == "https"})
+        super().save(*args, **{**options, "domain_override": base.netloc, "use_https": base.scheme == "https"})
 
 
 class PasswordResetView(auth_views.PasswordResetView):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.paginator import Paginator
@@ -169,7 +170,7 @@ class ConversationAdmin(ReadOnlyAdmin):
             to=to,
         )
 
-    def media_view(self, request: HttpRequest, object_id: object, message_id: object) -> HttpResponseBase:
+    def media_view(self, request: HttpRequest, object_id: object, message_id: UUID) -> HttpResponseBase:
         """Serve the file of a message, inside the page only where that is harmless."""
         conversation = self.find(request, object_id)
         message = Message.objects.filter(conversation=conversation, pk=message_id, is_deleted=False).first()
@@ -245,7 +246,7 @@ def _content_of(request: HttpRequest, integration: Integration) -> tuple[str, di
 
 def _values(request: HttpRequest, template: Template) -> dict[str, str]:
     prefix = f"{template.pk}__"
-    return {name.removeprefix(prefix): value for name, value in request.POST.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): request.POST[name] for name in request.POST if name.startswith(prefix)}
 
 
 def _refusal(error: RegistryError | ProviderError) -> str:

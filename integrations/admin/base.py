@@ -78,7 +78,8 @@ class RegistryAdmin(ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     list_filter_sheet = True
-    actions = ()
+    actions: Any = ()
+    list_display: Any = ("__str__",)
     compressed_fields = True
     show_add_link = True
 
@@ -120,7 +121,7 @@ class RegistryAdmin(ModelAdmin):
         self, request: HttpRequest, template: str, *, title: str, status: int = 200, **context: Any
     ) -> TemplateResponse:
         """Render a page of our own in the site's frame."""
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         frame = self.admin_site.each_context(request)
         known = {"opts": self.model._meta, "title": title, "model_admin": self}
         return TemplateResponse(request, template, {**frame, **known, **context}, status=status)
@@ -222,7 +223,7 @@ class PlatformRowsAdmin(ReadOnlyAdmin):
 def _translate_columns(model: type[models.Model]) -> None:
     """Show the names of columns in the person's language, also where a model gives them no label of its own."""
     for field in model._meta.fields:
-        if field._verbose_name is None:
+        if getattr(field, "_verbose_name", None) is None:
             field.verbose_name = gettext_lazy(str(field.verbose_name))
 
 

@@ -44,7 +44,7 @@ class ConnectPages(RegistryAdmin):
         """Show the catalogue of providers."""
         self.demand(request, CONNECT)
         closed = set(Vendor.objects.filter(is_enabled=False).values_list("provider", flat=True))
-        entries = [
+        entries: list[dict[str, Any]] = [
             {"spec": found.spec, "icon": ICONS[found.spec.category], "is_closed": key in closed}
             for key, found in registry.providers().items()
         ]

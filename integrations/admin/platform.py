@@ -17,14 +17,14 @@ from kombu.exceptions import OperationalError
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
 from accounts.models import ApiKey, Membership, User
-from accounts.roles import ALL_SCOPES
+from accounts.roles import ALL_SCOPES, Role
 from accounts.services import add_member
 from audit.services import Target, record
 from core.errors import RegistryError
 from dispatch import inbox
 from dispatch.models import Link, OAuthApp, Vendor
 from integrations import registry
-from integrations.admin.base import PlatformRowsAdmin, ReadOnlyAdmin, RegistryAdmin, actor_of
+from integrations.admin.base import PlatformRowsAdmin, ReadOnlyAdmin, RegistryAdmin, actor_of, refusal_text
 from integrations.admin.people import add_refusal
 from integrations.admin.show import WHO, badge, provider_label
 from integrations.admin.sites import platform_site
@@ -83,6 +83,7 @@ class OrganizationAdmin(ReadOnlyAdmin):
         own = [
             path("<uuid:object_id>/progress/", view(self.progress_view), name="organization_progress"),
             path("<uuid:object_id>/build/", view(self.build_view), name="organization_build"),
+            path("<uuid:object_id>/invite/", view(self.invite_view), name="organization_invite"),
             path("<uuid:object_id>/suspend/", view(self.suspend_view), name="organization_suspend"),
             path("<uuid:object_id>/open/", view(self.open_view), name="organization_open"),
         ]
@@ -154,6 +155,19 @@ class OrganizationAdmin(ReadOnlyAdmin):
         self.demand(request, "tenants.change_organization")
         if request.method == "POST":
             _build(request, organization)
+        return HttpResponseRedirect(self.url_of(organization))
+
+    def invite_view(self, request: HttpRequest, object_id: object) -> HttpResponse:
+        """Invite an owner by mail: the first one of an organization that has none."""
+        organization = self.find(request, object_id)
+        self.demand(request, "tenants.change_organization")
+        if request.method == "POST":
+            by = people.Acting(actor=actor_of(request), role=Role.OWNER)
+            try:
+                people.invite_member(organization, email=request.POST.get("email", ""), role=Role.OWNER, by=by)
+                messages.success(request, _("The invitation is on its way; its link works for seven days."))
+            except RegistryError as error:
+                messages.error(request, refusal_text(error))
         return HttpResponseRedirect(self.url_of(organization))
 
     def suspend_view(self, request: HttpRequest, object_id: object) -> HttpResponse:

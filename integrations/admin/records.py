@@ -215,7 +215,7 @@ class UsageRecordAdmin(LinkedRowsAdmin):
 class AuditEntryAdmin(ReadOnlyAdmin):
     """Who did what; entries are only ever added, by the services."""
 
-    list_display = ("created_at", "action", "shown_actor", "shown_target")
+    list_display: Any = ("created_at", "action", "shown_actor", "shown_target")
     list_filter = ("actor_kind", "action", "target_kind", ("created_at", admin.DateFieldListFilter))
     search_fields = ("action", "actor_label", "target_label", "target_id")
     ordering = ("-created_at",)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.test import Client
 
-from accounts.models import ApiKey, Membership, User
+from accounts.models import ApiKey, Invitation, Membership, User
 from audit.models import AuditEntry
 from dispatch.models import Vendor, WebhookDelivery
 from tenants.models import Organization
@@ -41,6 +42,14 @@ class TestOrganizations:
 
         assert answer.status_code == 422
         assert Organization.objects.count() == 2
+
+    def test_get_their_first_owner_by_mail(self, organization: Any, browser: Client) -> None:
+        browser.post(f"/admin/tenants/organization/{organization.pk}/invite/", {"email": "ana@example.com"})
+
+        invitation = Invitation.objects.get(email="ana@example.com")
+        assert (invitation.role, invitation.organization_schema) == ("owner", organization.schema_name)
+        assert mail.outbox[0].to == ["ana@example.com"]
+        assert AuditEntry.objects.get(action="invitation.sent").organization_schema == organization.schema_name
 
     def test_suspended_ones_are_closed_to_their_members(
         self, organization: Any, browser: Client, member: Callable[..., Any]
