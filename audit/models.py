@@ -113,3 +113,38 @@ class AuditChainLink(models.Model):
     def chain(self) -> str:
         """The name of the chain: the organization's schema, or the platform's."""
         return self.organization_schema or PLATFORM
+
+
+class AuditAnchor(models.Model):
+    """
+    Where a chain begins after its oldest entries were pruned: the last link that went, signed by us.
+
+    Without the signature whoever may delete rows could cut the beginning of a chain off and call it pruned.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization_schema = models.CharField(  # noqa: DJ001 - null is "no organization" to the row-level policy
+        max_length=63, null=True, blank=True
+    )
+    sequence = models.PositiveBigIntegerField()
+    digest = models.BinaryField(max_length=32)
+    entries = models.PositiveBigIntegerField()
+    pruned_at = models.DateTimeField(default=clock.now, editable=False)
+    signature = models.BinaryField(max_length=32)
+
+    class Meta:
+        verbose_name = _("audit anchor")
+        verbose_name_plural = _("audit anchors")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization_schema", "sequence"], nulls_distinct=False, name="audit_anchor_sequence_unique"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.chain} pruned to {self.sequence}"
+
+    @property
+    def chain(self) -> str:
+        """The name of the chain: the organization's schema, or the platform's."""
+        return self.organization_schema or PLATFORM

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from django.conf import settings
 from django.db import Error as DatabaseProblem
 from django.db import connections
 
+from audit import evidence
 from config import health
 from core.redaction import redact_url
 from tenants.schemas import append_only_tables
@@ -155,9 +155,13 @@ def check_evidence() -> Iterator[Finding]:
     url = settings.EVIDENCE_URL
     remedy = "Set EVIDENCE_URL to a folder or bucket on other storage: a cut tail of the trail is invisible without it."
     yield _judge(bool(url), "EVIDENCE_URL", redact_url(url) or "not set", remedy)
-    folder = Path(urlsplit(url).path)
-    if url.startswith("file:") and folder.exists() and not folder.is_dir():
-        yield Finding(Level.ERROR, "EVIDENCE_URL", "is no folder", remedy)
+    try:
+        store = evidence.open_store()
+    except evidence.EvidenceUnusable as error:
+        yield Finding(Level.ERROR, "EVIDENCE_URL", str(error), remedy)
+        return
+    if problem := store.problem() if store else "":
+        yield Finding(Level.ERROR, "EVIDENCE_URL", problem, remedy)
 
 
 def check_vendors() -> Iterator[Finding]:

@@ -186,6 +186,15 @@ class TestVerify:
 
         assert kinds(verify(chain).findings) == [("missing_link", 1)]
 
+    def test_goes_on_behind_a_gap_wider_than_a_page(
+        self, chain: str, linked: list[AuditEntry], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(chains, "BATCH", 2)
+        links_of(chain).filter(sequence__in=[1, 2, 3, 4]).delete()
+        links_of(chain).filter(sequence=5).update(sequence=10**12)
+
+        assert kinds(verify(chain).findings) == [("missing_link", 1), ("changed", 10**12)]
+
     def test_finds_swapped_links(self, chain: str, linked: list[AuditEntry]) -> None:
         links = links_of(chain)
         for old, new in ((2, 99), (3, 2), (99, 3)):

@@ -7,14 +7,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from audit.services import Verification, verify
+from audit.evidence import EvidenceUnusable, verify_with_evidence
+from audit.services import Verification
 from tenants.models import Organization
 
 
 class Command(BaseCommand):
-    """Recompute the chain of one organization or of all."""
+    """Recompute the chain of one organization or of all, and compare it with the heads kept at EVIDENCE_URL."""
 
-    help = "Recompute the audit chain and say what was changed, removed or reordered; exit 1 if anything was."
+    help = "Recompute the audit chain and say what was changed, removed, reordered or cut; exit 1 if anything was."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take an organization's slug."""
@@ -22,7 +23,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Verify, print one line for each finding, fail if there is one."""
-        found = verify(_schema_name(options["organization"]))
+        try:
+            found = verify_with_evidence(_schema_name(options["organization"]))
+        except EvidenceUnusable as error:
+            raise CommandError(str(error)) from None
         for finding in found.findings:
             self.stderr.write(f"{finding.kind}: link {finding.sequence} of {finding.chain}, entry {finding.entry_id}")
         self.stdout.write(_summary(found))
@@ -41,4 +45,8 @@ def _schema_name(slug: str) -> str | None:
 
 def _summary(found: Verification) -> str:
     late = ", later than it should be: is the sweep running?" if found.is_tail_late else ""
-    return f"{found.links} links in {len(found.heads)} chains verified; {found.unlinked} entries not linked yet{late}."
+    kept = f"{found.known} compared with heads kept elsewhere; " if found.known else ""
+    return (
+        f"{found.links} links in {len(found.heads)} chains verified; {kept}"
+        f"{found.unlinked} entries not linked yet{late}."
+    )
