@@ -113,7 +113,7 @@ def placeholders(text: str) -> list[str]:
 
 def component(components: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str, Any]:
     """Return a template's component of a kind such as "BODY"; empty where it has none."""
-    return next((item for item in components if str(item.get("type", "")).upper() == kind), {})
+    return next((item for item in _objects(components) if str(item.get("type", "")).upper() == kind), {})
 
 
 def _bubble(
@@ -198,11 +198,11 @@ def _template(message: Message, templates: Mapping[tuple[str, str], Template]) -
     sent = content.get("components") or []
     header = _filled(component(row.components, "HEADER").get("text", ""), component(sent, "HEADER"))
     body = _filled(component(row.components, "BODY").get("text", ""), component(sent, "BODY"))
-    buttons = component(row.components, "BUTTONS").get("buttons") or []
+    buttons = component(row.components, "BUTTONS").get("buttons")
     return _Parts(
         text="\n".join(part for part in (header, body) if part),
         footer=str(component(row.components, "FOOTER").get("text", "")),
-        choices=[str(button.get("text", "")) for button in buttons],
+        choices=[str(button.get("text", "")) for button in _objects(buttons)],
     )
 
 
@@ -211,22 +211,23 @@ def _language(content: Mapping[str, Any]) -> str:
     return str(language.get("code", "")) if isinstance(language, Mapping) else str(language)
 
 
-def _filled(text: str, sent: Mapping[str, Any]) -> str:
+def _filled(text: Any, sent: Mapping[str, Any]) -> str:
     values: dict[str, str] = {}
-    for number, parameter in enumerate(sent.get("parameters") or [], start=1):
+    for number, parameter in enumerate(_objects(sent.get("parameters")), start=1):
         name = str(parameter.get("parameter_name") or number)
         values[name] = str(parameter.get("text", ""))
-    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), str(text))
 
 
 def _interactive(message: Message) -> _Parts:
     content = message.content
     if "title" in content:  # what a person tapped
         return _Parts(text=str(content["title"]), lines=[str(content.get("description") or "")])
-    action = content.get("action") or {}
-    buttons = [str((button.get("reply") or button).get("title", "")) for button in action.get("buttons") or []]
-    rows = [str(row.get("title", "")) for section in action.get("sections") or [] for row in section.get("rows") or []]
-    parameters = action.get("parameters") or {}
+    action = _object(content.get("action"))
+    buttons = [str((_object(item.get("reply")) or item).get("title", "")) for item in _objects(action.get("buttons"))]
+    sections = _objects(action.get("sections"))
+    rows = [str(row.get("title", "")) for section in sections for row in _objects(section.get("rows"))]
+    parameters = _object(action.get("parameters"))
     other = [str(value) for value in (parameters.get("display_text"), parameters.get("flow_cta")) if value]
     return _Parts(text=message.text or _worded(content.get("body")), footer=_worded(content.get("footer")),
                   choices=[*buttons, *rows, *other])  # fmt: skip
@@ -245,17 +246,26 @@ def _location(message: Message) -> _Parts:
 
 def _contacts(message: Message) -> _Parts:
     lines = []
-    for card in message.content.get("contacts") or []:
-        name = (card.get("name") or {}).get("formatted_name", "")
-        phones = ", ".join(str(phone.get("phone", "")) for phone in card.get("phones") or [])
+    for card in _objects(message.content.get("contacts")):
+        name = _object(card.get("name")).get("formatted_name", "")
+        phones = ", ".join(str(phone.get("phone", "")) for phone in _objects(card.get("phones")))
         lines.append(" · ".join(part for part in (str(name), phones) if part))
     return _Parts(lines=lines)
 
 
 def _order(message: Message) -> _Parts:
-    items = message.content.get("items") or message.content.get("product_items") or []
+    items = _objects(message.content.get("items") or message.content.get("product_items"))
     lines = [f"{item.get('quantity', 1)} x {item.get('product_retailer_id', item.get('id', ''))}" for item in items]
     return _Parts(text=message.text, lines=lines)
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """Take an object: what vendors and callers send is theirs, and one odd message must not close a conversation."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _objects(value: Any) -> Sequence[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else ()
 
 
 _READERS: Mapping[str, Callable[[Message], _Parts]] = {

@@ -78,13 +78,17 @@ def one_of(name: str, value: str, allowed: frozenset[str]) -> None:
         raise ValidationFailed("A filter has an unknown value.", errors={name: [known]})
 
 
+_FIRST, _LAST = 1970, 9998
+"""Years of a filter: at the ends of the calendar a zone's offset leads out of what the database can say."""
+
+
 def _moment(value: str) -> datetime:
     """Read a time of the query, where a plus may have become a space."""
     try:
         found = parse_datetime(value.replace(" ", "+") if "T" in value else value)
     except ValueError:
         found = None
-    if found is None or found.tzinfo is None:
+    if found is None or found.tzinfo is None or not _FIRST <= found.year <= _LAST:
         raise ValidationFailed(
             "A filter has an unknown value.", errors={"since": ["Use a time such as 2026-11-02T15:04:05Z."]}
         )

@@ -70,7 +70,10 @@ class _Reader:
         value = self.data.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise malformed(self.at(name), "a number")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # JSON's integers have no end
+            raise malformed(self.at(name), "a number") from None
 
     def objects(self, name: str, *, required: bool = False) -> tuple[Mapping[str, Any], ...]:
         value = self.data.get(name)

@@ -36,6 +36,42 @@ def _message(place: Place, **facts: Any) -> Message:
     )
 
 
+ODD: tuple[Any, ...] = (None, 7, "text", [], [[]], ["text"], [None], {}, {"text": []}, [{"rows": "text", "name": 7}])
+"""What stands where an object or a list of objects is expected."""
+
+
+class TestOddContent:
+    @pytest.mark.parametrize(
+        ("type_", "names"),
+        [
+            ("contacts", ("contacts", "contacts.0.name", "contacts.0.phones")),
+            ("interactive", ("action", "action.buttons", "action.sections", "action.parameters", "body", "footer")),
+            ("template", ("name", "language", "components")),
+            ("order", ("items", "product_items")),
+            ("location", ("latitude", "name")),
+            ("text", ("body",)),
+        ],
+    )
+    def test_closes_no_conversation(self, type_: str, names: tuple[str, ...], place: Place, owner: Client) -> None:
+        with in_organization(place.organization):
+            for name in names:
+                for odd in ODD:
+                    _message(place, type=type_, content=_placed(name, odd))
+
+        answer = owner.get(place.url(PAGE + "change/?n=500"))
+
+        assert answer.status_code == 200
+        assert owner.get(place.url("channels_app/conversation/")).status_code == 200
+
+
+def _placed(name: str, value: Any) -> dict[str, Any]:
+    """Put a value at a dotted path of a message's content."""
+    first, _dot, rest = name.partition(".")
+    if not rest:
+        return {first: value}
+    return {first: [_placed(rest.removeprefix("0."), value)] if rest.startswith("0.") else _placed(rest, value)}
+
+
 class TestPage:
     def test_opening_marks_as_read_for_those_who_may_answer(self, place: Place, owner: Client) -> None:
         page = owner.get(place.url(PAGE + "change/")).content.decode()

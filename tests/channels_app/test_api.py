@@ -189,7 +189,18 @@ class TestLists:
         assert texts("since=2200-01-01T00:00:00Z") == []
         assert texts(f"integration={integration.id}&since=2020-01-01T00:00:00%2B00:00") == ["two", "one"]
 
-    @pytest.mark.parametrize("query", ["status=gone", "direction=up", "since=yesterday", "since=2026-13-01", "a=b"])
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "status=gone",
+            "direction=up",
+            "since=yesterday",
+            "since=2026-13-01",
+            "since=0001-01-01T00:00:00%2B23:59",
+            "since=9999-12-31T23:59:59-23:00",
+            "a=b",
+        ],
+    )
     def test_refuses_unknown_filters(self, client, query):
         assert client.get(f"{MESSAGES}?{query}").status_code == 422
 

@@ -124,6 +124,21 @@ class TestRules:
 
         assert "marketing" in refused(error)[1]
 
+    def test_refuses_a_code_to_who_has_no_phone_number(self, send, template, deliver):
+        deliver("message_text__bsuid_only")
+        Template.objects.update(category="authentication")
+
+        with pytest.raises(ValidationFailed) as error:
+            send(
+                to=str(Contact.objects.get().id),
+                type="template",
+                content={"name": "order_update", "language": "pt_BR"},
+            )
+
+        field, text = refused(error)
+        assert field == "to"
+        assert "phone number" in text
+
     def test_refuses_who_cannot_be_reached(self, send, written):
         written()
         Contact.objects.update(blocked_reason="recipient_unreachable")
@@ -142,6 +157,7 @@ class TestRules:
             ("text", {"body": "x" * 4097}, "text.body"),
             ("image", {}, "image.id"),
             ("location", {"latitude": "north"}, "location.latitude"),
+            ("location", {"latitude": 10**400, "longitude": 0}, "location.latitude"),
             ("carrier_pigeon", {}, "type"),
             ("reaction", {"message_id": "wamid.unknown", "emoji": "👍"}, "reaction.message_id"),
             ("image", {"id": "01930000-0000-7000-8000-00000000dead"}, "image.id"),
@@ -425,7 +441,7 @@ class TestWhomTheVendorMeans:
         self, send, template, vendor, written, work
     ):
         conversation = written()
-        vendor.answer("POST", MESSAGES, "send__ok")
+        vendor.answer("POST", MESSAGES, "send__other_form")
         message = send(to="+15550100177", type="template", content={"name": "order_update", "language": "pt_BR"})
         assert Contact.objects.count() == 2
 
@@ -435,6 +451,30 @@ class TestWhomTheVendorMeans:
         assert Contact.objects.get().phone == PHONE
         assert (message.conversation, message.status) == (conversation, "sent")
         assert Conversation.objects.count() == 1
+
+    def test_learns_nothing_from_an_answer_about_somebody_else(self, send, template, vendor, written, work):
+        written()
+        vendor.answer("POST", MESSAGES, "send__ok")
+        message = send(to="+15550100199", type="template", content={"name": "order_update", "language": "pt_BR"})
+
+        work()
+
+        message.refresh_from_db()
+        assert (message.status, message.contact.phone) == ("sent", "+15550100199")
+        assert Contact.objects.count() == 2
+
+    def test_loses_no_message_when_the_vendor_gives_one_id_twice(self, send, vendor, written, work, integration):
+        written()
+        vendor.answer("POST", MESSAGES, "send__ok")
+        first, second = send(content={"body": "one"}), send(content={"body": "two"})
+
+        work()
+        let_in(integration, status_of(SENT, "delivered", at=clock.now(), callback=str(second.id)))
+
+        first.refresh_from_db()
+        second.refresh_from_db()
+        assert (first.status, first.external_id) == ("sent", SENT)
+        assert (second.status, second.external_id) == ("delivered", "")
 
     def test_takes_the_place_of_its_own_echo(self, send, vendor, written, work, integration):
         written()
