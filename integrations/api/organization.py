@@ -259,7 +259,7 @@ def _party(kind: str, party_id: str, label: str) -> Any:
 
 def _days(since: str, until: str) -> tuple[date, date]:
     last = _day("until", until) if until else today()
-    first = _day("since", since) if since else last - timedelta(days=30)
+    first = _day("since", since) if since else max(date.min + timedelta(days=30), last) - timedelta(days=30)
     if not timedelta(0) <= last - first <= LONGEST_USAGE:
         text = f"Use a range of at most {LONGEST_USAGE.days} days, since before until."
         raise ValidationFailed("The range of days cannot be used.", errors={"since": [text]})

@@ -108,6 +108,9 @@ class TestUsage:
     def test_refuses_ranges_it_cannot_use(self, api: Any, query: str) -> None:
         assert api().get(f"/api/v1/usage/?{query}").status_code == 422
 
+    def test_takes_the_first_days_of_the_calendar(self, api):
+        assert api().get("/api/v1/usage/?until=0001-01-02").json()["results"] == []
+
 
 class TestAuditEntries:
     def test_show_the_organizations_trail(self, api: Any, connected: Any, other_organization: Any) -> None:
