@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.views import LogoutView
+from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import SimpleTemplateResponse
 from django.templatetags.static import static
@@ -70,6 +71,8 @@ class RegistrySite(UnfoldAdminSite):
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.user.is_authenticated and not self.has_permission(request):
                 raise Http404("not for this person")
+            if "%00" in request.META.get("QUERY_STRING", ""):
+                raise BadRequest("NUL in the query: no text of the database holds it")
             with timezone.override(_zone_of(request)):
                 response = guarded(request, *args, **kwargs)
                 # Rendered here: later the zone is no longer the person's.

@@ -86,3 +86,14 @@ class TestStartPage:
 
         assert len(many) <= len(few)
         assert page.count("rg-card-title") == ROWS + 1
+
+
+class TestQueries:
+    @pytest.mark.parametrize("query", ["?status__exact=%00", "?q=%00", "?%00=x"])
+    def test_nul_is_refused_and_no_failure(
+        self, query: str, place: Place, member: Callable[..., Any], enter: Callable[[Any], Client]
+    ) -> None:
+        browser = enter(member("owner"))
+
+        for name in ("channels_app/message/", "channels_app/conversation/", "integrations/integration/"):
+            assert browser.get(place.url(name + query)).status_code == 400
