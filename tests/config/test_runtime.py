@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -204,12 +205,14 @@ class TestLife:
         with pytest.raises(processes.CannotStart, match=r"(?s)redis does not start.*Bad file format"):
             runtime.start_redis(tmp_path)
 
-    def test_a_socket_folder_of_somebody_else_is_refused(self, tmp_path, monkeypatch):
-        (tmp_path / "target").mkdir()
-        (tmp_path / "run").symlink_to(tmp_path / "target")
+    def test_a_socket_folder_of_somebody_else_is_refused(self):
+        with tempfile.TemporaryDirectory(prefix="ir") as short:  # a long one keeps its sockets elsewhere
+            folder = Path(short)
+            (folder / "target").mkdir()
+            (folder / "run").symlink_to(folder / "target")
 
-        with pytest.raises(processes.CannotStart, match="belongs to somebody else"):
-            runtime.start_redis(tmp_path)
+            with pytest.raises(processes.CannotStart, match="belongs to somebody else"):
+                runtime.start_redis(folder)
 
 
 class TestEnvFile:
