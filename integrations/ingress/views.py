@@ -7,11 +7,13 @@ that the vendor tries again.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import structlog
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError, connections
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseNotAllowed
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -44,9 +46,14 @@ class WebhookView(APIView):
     parser_classes = ()
     schema = None
     format_kwarg = None
+    http_method_names: ClassVar[list[str]] = ["get", "head", "post"]
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         """Negotiate nothing: an Accept header must not cost a delivery, and whoever signs needs no permission."""
+
+    def http_method_not_allowed(self, request: Request, *args: object, **kwargs: object) -> HttpResponse:  # type: ignore[override]
+        """Answer without DRF, whose response would need the negotiation that `initial` leaves out."""
+        return HttpResponseNotAllowed(self.allowed_methods)
 
     def get(self, request: Request, provider: str, token: str = "") -> HttpResponse:
         """Answer the vendor's challenge with its bare text."""

@@ -60,6 +60,14 @@ class TestOwnUrl:
         assert deliveries() == []
         assert RefusedRequest.objects.get().reason == reason
 
+    @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
+    def test_answers_405_to_a_method_that_no_vendor_uses(self, connected, client, method):
+        answer = client.generic(method, connected.path, b"{}", content_type="application/json")
+
+        assert answer.status_code == 405
+        assert answer.headers["Allow"] == "GET, HEAD, POST"
+        assert deliveries() == []
+
     def test_keeps_only_a_small_sample_of_refused_deliveries(self, connected, post):
         for _ in range(50):
             post(connected.path, text_message(), secret="somebody-else")
