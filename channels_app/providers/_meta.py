@@ -204,7 +204,7 @@ def classify(error: Mapping[str, Any], *, spec: ProviderSpec) -> ErrorData:
         detail=vendor.detail,
         error=kind.__name__,
         reason=rule.reason if rule else "",
-        remedy=(rule.remedy if rule else "") or kind.next_action,
+        remedy=(rule.remedy if rule else "") or kind.if_given_up or kind.next_action,
         retryable=kind.retryable,
         retry_after_s=rule.wait_s if rule else None,
     )

@@ -142,8 +142,11 @@ class WhatsAppProvider(
 
         The Cloud API knows no idempotency key: after Unavailable look for a status before sending again.
         """
-        answer = self._post_message(_whatsapp_messages.write_message(message), operation="send")
+        body = _whatsapp_messages.write_message(message)
+        answer = self._post_message(body, operation="send")
         sent, contact = _first(answer, "messages"), _first(answer, "contacts")
+        if not _is_answer_to(contact, body):
+            contact = {}
         if not text(sent.get("id")):
             raise UnexpectedResponse("the answer to a send names no message id")
         return SentMessage(
@@ -309,6 +312,12 @@ class WhatsAppProvider(
 
 def _first(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return obj(next(iter(items(answer.get(name))), None))
+
+
+def _is_answer_to(contact: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+    """Whether an answer speaks of the person we wrote to: it repeats what we gave. Nobody else's ids are learned."""
+    given, asked = text(contact.get("input")), text(body.get("to") or body.get("recipient"))
+    return not given or given == asked or (phone(given) is not None and phone(given) == phone(asked))
 
 
 def _required(answer: Mapping[str, Any], name: str) -> str:

@@ -55,7 +55,7 @@ class _Draft:
     kind: MessageType
     content: Content
     data: Mapping[str, Any]
-    is_marketing: bool
+    template_category: str
 
 
 def send_message(
@@ -130,7 +130,7 @@ def _read(integration: Integration, kind_name: str, data: Any, *, actor: Actor) 
         kind=kind,
         content=content,
         data={"contacts": list(data)} if isinstance(data, list | tuple) else dict(data),
-        is_marketing=bool(template and template.category == templates.MARKETING),
+        template_category=template.category if template else "",
     )
 
 
@@ -217,8 +217,16 @@ def _can_be_reached(draft: _Draft, contact: Contact | None, conversation: Conver
 
 
 def _wants_marketing(draft: _Draft, contact: Contact | None, conversation: Conversation) -> None:
-    if draft.is_marketing and contact is not None and contact.marketing_stopped:
+    if draft.template_category == templates.MARKETING and contact is not None and contact.marketing_stopped:
         refuse("to", "This person asked for no more marketing. Send a utility template, or wait until they resume it.")
+
+
+def _may_take_codes(draft: _Draft, contact: Contact | None, conversation: Conversation) -> None:
+    if draft.template_category == templates.AUTHENTICATION and contact is not None and not contact.phone:
+        refuse(
+            "to", "Templates with codes go to phone numbers only, and this person's is not known. Ask them for it, or"
+            " send a utility template.",
+        )  # fmt: skip
 
 
 def _window_is_open(draft: _Draft, contact: Contact | None, conversation: Conversation) -> None:
@@ -237,6 +245,7 @@ def _window_is_open(draft: _Draft, contact: Contact | None, conversation: Conver
 _RULES: Sequence[Callable[[_Draft, Contact | None, Conversation], None]] = (
     _can_be_reached,
     _wants_marketing,
+    _may_take_codes,
     _window_is_open,
 )
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.db import connection, transaction
 
 from channels_app.contract import ErrorData, EventType, StatusData
@@ -26,6 +27,8 @@ from integrations.contract import ProviderError
 from integrations.contract import errors as provider_errors
 from integrations.models import Event, Integration
 from tenants.context import require_organization
+
+log = structlog.get_logger(__name__)
 
 SEND = "message.send"
 """The outside work that sends one message."""
@@ -75,15 +78,20 @@ def adopt(message: Message, external_id: str) -> None:
     """
     Give a locked message of ours its vendor's id and save it.
 
-    The phone's echo of the same message may have come first: its row goes, its facts stay.
+    The phone's echo of the same message may have come first: its row goes, its facts stay. Any other message that
+    has this id keeps it: a vendor that gives one id twice must not cost us a message.
     """
-    echo = Message.objects.select_for_update().filter(
+    holder = Message.objects.select_for_update().filter(
         integration_id=message.integration_id, external_id=external_id
     ).exclude(pk=message.pk).first()  # fmt: skip
-    if echo is not None:
-        message.reactions = {**echo.reactions, **message.reactions}
-        message.move_to(echo.status, at=echo.occurred_at)
-        echo.delete()
+    if holder is not None and not holder.is_echo:
+        log.error("message.vendor_id_taken", message=str(message.id), holder=str(holder.id))
+        message.save()
+        return
+    if holder is not None:
+        message.reactions = {**holder.reactions, **message.reactions}
+        message.move_to(holder.status, at=holder.occurred_at)
+        holder.delete()
     message.external_id = external_id
     message.save()
 
@@ -121,7 +129,7 @@ def error_of(error: ErrorData) -> dict[str, Any]:
     return {
         "code": kind.api_code,
         "message": error["detail"] or error["title"] or kind.message,
-        "next_action": error["remedy"] or kind.next_action,
+        "next_action": error["remedy"] or kind.if_given_up or kind.next_action,
         "vendor_code": error["code"],
         "reason": error["reason"],
     }
@@ -132,7 +140,7 @@ def error_of_exception(error: ProviderError, *, reason: str = "") -> dict[str, A
     return {
         "code": error.api_code,
         "message": error.vendor_detail or error.message,
-        "next_action": error.next_action,
+        "next_action": error.advice,
         "vendor_code": error.vendor_code,
         "reason": reason or error.reason,
     }

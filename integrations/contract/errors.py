@@ -35,6 +35,7 @@ class ProviderError(Exception):
     retryable: ClassVar[bool] = False
     message: ClassVar[str] = "The call to the provider failed."
     next_action: str = "Try again; if it keeps failing, write to support with the request id."
+    if_given_up: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -67,6 +68,16 @@ class ProviderError(Exception):
         """The class's name, stored beside failed work and shown in lists."""
         return type(self).__name__
 
+    @property
+    def advice(self) -> str:
+        """
+        What to do for whoever waited for the answer, or whose work was given up.
+
+        `next_action` may say that the work is tried again by itself; then nothing is.
+        """
+        is_default = self.next_action == type(self).next_action
+        return self.if_given_up if is_default and self.if_given_up else self.next_action
+
 
 class RateLimited(ProviderError):
     """The vendor asks us to slow down; wait `retry_after_s` or the class's default."""
@@ -77,6 +88,7 @@ class RateLimited(ProviderError):
     retryable = True
     message = "The provider limits how fast this account may call."
     next_action = "Nothing to do: the work is tried again when the limit allows."
+    if_given_up = "Wait until the limit allows more calls, then try again."
 
 
 class Unavailable(ProviderError):
@@ -88,6 +100,7 @@ class Unavailable(ProviderError):
     retryable = True
     message = "The provider did not answer properly."
     next_action = "Nothing to do: the work is tried again by itself."
+    if_given_up = "Try again in a minute; if it keeps failing, look at the provider's status page."
 
 
 class ProviderOutage(Unavailable):
@@ -96,6 +109,7 @@ class ProviderOutage(Unavailable):
     card_word = "provider_outage"
     message = "The provider is down."
     next_action = "Nothing to do: the work is held until the provider is back."
+    if_given_up = "Try again when the provider is back; its status page says more."
 
 
 class AuthenticationFailed(ProviderError):
