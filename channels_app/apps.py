@@ -11,6 +11,7 @@ class ChannelsConfig(AppConfig):
     handlers = {
         "inbound": "channels_app.inbound.handle",
         "published": {"integration.disconnected": "channels_app.outbox.fail_canceled"},
+        "panels": ["channels_app.admin.conversations.LATEST"],
         "personal_data": "channels_app.personal_data.PERSONAL_DATA",
         "outbox": {
             "message.send": "channels_app.outbox.SEND_MESSAGE",

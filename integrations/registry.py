@@ -46,6 +46,8 @@ class _Loaded:
     inbound: dict[str, InboundHandler] = field(default_factory=dict)
     outbox: dict[str, Any] = field(default_factory=dict)
     published: dict[str, list[Callable[..., None]]] = field(default_factory=dict)
+    panels: list[Any] = field(default_factory=list)
+    personal_data: list[Any] = field(default_factory=list)
 
 
 _loaded = _Loaded()
@@ -67,6 +69,7 @@ def load() -> None:
         _resolve_handlers(config.name, getattr(config, "handlers", {}), fresh)
     _loaded.providers, _loaded.inbound = fresh.providers, fresh.inbound
     _loaded.outbox, _loaded.published = fresh.outbox, fresh.published
+    _loaded.panels, _loaded.personal_data = fresh.panels, fresh.personal_data
 
 
 def providers() -> Mapping[str, type[Provider]]:
@@ -110,6 +113,16 @@ def outbox_handler(kind: str) -> Any:
     return _loaded.outbox[kind]
 
 
+def panels() -> list[Any]:
+    """Return the category apps' parts of an organization's start page; see `integrations.admin.sites.Panel`."""
+    return _loaded.panels
+
+
+def personal_data() -> list[Any]:
+    """Return what finds, gives out and erases a person's data, one per app that holds any."""
+    return _loaded.personal_data
+
+
 def published_types() -> set[str]:
     """Return the published types that somebody listens to."""
     return set(_loaded.published)
@@ -144,5 +157,8 @@ def _resolve_handlers(app_name: str, handlers: Mapping[str, Any], fresh: _Loaded
             fresh.outbox[kind] = import_string(path)
         for event_type, path in handlers.get("published", {}).items():
             fresh.published.setdefault(event_type, []).append(import_string(path))
+        fresh.panels += [import_string(path) for path in handlers.get("panels", ())]
+        if path := handlers.get("personal_data"):
+            fresh.personal_data.append(import_string(path))
     except ImportError as error:
         raise ImproperlyConfigured(f"a handler of {app_name} cannot be imported: {error}") from error

@@ -231,7 +231,7 @@ def latest_conversations(request: HttpRequest) -> dict[str, Any]:
     return {"conversations": rows.order_by("-last_message_at")[:PANEL]}
 
 
-organization_site.add_panel(Panel("registry/channels/panel.html", latest_conversations))
+LATEST = Panel("registry/channels/panel.html", latest_conversations)
 
 
 def _content_of(request: HttpRequest, integration: Integration) -> tuple[str, dict[str, Any]]:

@@ -22,6 +22,7 @@ from unfold.settings import CONFIG_DEFAULTS
 from unfold.sites import UnfoldAdminSite
 
 from accounts.models import User, membership_of
+from integrations import registry
 from integrations.admin.navigation import ORGANIZATION_MENU, PLATFORM_MENU, Menu, sidebar
 from tenants.context import in_public
 
@@ -154,14 +155,6 @@ class OrganizationSite(RegistrySite):
     index_title = _("Overview")
     index_template = "registry/organization_index.html"
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.panels: list[Panel] = []
-
-    def add_panel(self, panel: Panel) -> None:
-        """Add a category app's part to the start page."""
-        self.panels.append(panel)
-
     def heading_of(self, request: HttpRequest | None) -> Any:
         """Name the organization, so that two tabs cannot be mistaken for one another."""
         organization = getattr(request, "organization", None)
@@ -176,7 +169,7 @@ class OrganizationSite(RegistrySite):
         """Show each integration with its health and what must be done next."""
         from integrations.admin.dashboard import organization_overview
 
-        panels = [{"template": panel.template, **panel.context(request)} for panel in self.panels]
+        panels = [{"template": panel.template, **panel.context(request)} for panel in registry.panels()]
         return super().index(request, {**organization_overview(request), "panels": panels, **(extra_context or {})})
 
 
