@@ -71,7 +71,7 @@ class TemplatesView(ChannelView):
             OpenApiParameter(
                 "integration",
                 OpenApiTypes.UUID,
-                description="Asks the vendor as well, at most every three minutes.",
+                description="Asks the vendor as well, at most every half minute.",
             ),
             OpenApiParameter("status", str),
             OpenApiParameter("name", str),

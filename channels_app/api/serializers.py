@@ -67,6 +67,10 @@ class TemplateCategoryField(ClosedSetField):
 
     values = CATEGORIES
 
+    def to_internal_value(self, data: Any) -> str:
+        """Read a category, in capitals as well, which is how vendors write it."""
+        return super().to_internal_value(data.lower() if isinstance(data, str) else data)
+
 
 class StrictSerializer(Data):
     """Refuses members it does not know: a misspelled one would be lost silently."""

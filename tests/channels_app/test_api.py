@@ -380,7 +380,7 @@ class TestTemplatesOverHttp:
             "integration": str(integration.id),
             "name": "order_update",
             "language": "pt_BR",
-            "category": "utility",
+            "category": "UTILITY",  # the vendor's spelling is taken as well
             "components": [{"type": "BODY", "text": "Hi"}],
         }
 
