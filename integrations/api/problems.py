@@ -142,17 +142,23 @@ def _of_registry(error: RegistryError, spec: ProviderSpec | None) -> Problem:
 
 def _of_provider(error: ProviderError, spec: ProviderSpec | None) -> Problem:
     status = next(status for kind, status in VENDOR_STATUS if isinstance(error, kind))
-    said = f"The provider says: {error.vendor_detail}" if error.vendor_detail else ""
-    detail = redact_text(" ".join(part for part in (error.message, said, error.next_action) if part))
+    said = _sentence(f"The provider says: {error.vendor_detail}") if error.vendor_detail else ""
+    detail = redact_text(" ".join(part for part in (error.message, said, error.advice) if part))
     is_limit = isinstance(error, RateLimited)
     return Problem(
         status=status,
         code=error.api_code,
         title=_TITLES.get(status, ""),
         detail=detail,
-        errors={_path(error.field, spec): [error.next_action]} if error.field else {},
+        errors={_path(error.field, spec): [error.advice]} if error.field else {},
         retry_after_s=error.retry_after_s or VENDOR_LIMIT_RETRY_S if is_limit else None,
     )
+
+
+def _sentence(text: str) -> str:
+    """End a text as a sentence, for another one follows."""
+    ended = text.rstrip()
+    return ended if ended.endswith((".", "!", "?", "…")) else f"{ended}."
 
 
 _TITLES = {422: "The provider refused", 429: "The provider limits the rate", 502: "The provider cannot be reached"}

@@ -10,7 +10,7 @@ from audit.models import AuditEntry
 from dispatch.models import Link, Route
 from integrations.models import Credential, Integration
 from tenants.context import in_organization
-from tests.integrations.api.fictional import DOWN, LIMITED, ODD, REFUSED, WRONG, body
+from tests.integrations.api.fictional import DOWN, FAILURES, LIMITED, ODD, REFUSED, WRONG, body
 
 URL = "/api/v1/integrations/"
 
@@ -132,6 +132,22 @@ class TestConnect:
         assert list(problem["errors"]) == ["credentials.token"]
         assert "The token ended." in problem["detail"]
         assert "Reconnect" in problem["detail"]
+
+    @pytest.mark.parametrize(("token", "remedy"), [(DOWN, "Try again in a minute"), (LIMITED, "then try again")])
+    def test_tells_who_waits_to_try_again_for_nothing_is_tried_by_itself(
+        self, api: Any, token: str, remedy: str
+    ) -> None:
+        problem = api().post(URL, body(credentials={"token": token})).json()
+
+        assert remedy in problem["detail"]
+        assert "Nothing to do" not in problem["detail"]
+
+    def test_ends_what_the_vendor_says_as_a_sentence(self, api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(FAILURES[WRONG], "vendor_detail", "Malformed access token")
+
+        problem = api().post(URL, body(credentials={"token": WRONG})).json()
+
+        assert "Malformed access token. Reconnect" in problem["detail"]
 
     def test_names_a_refused_setting(self, api: Any) -> None:
         problem = api().post(URL, body(credentials={"token": REFUSED})).json()
