@@ -20,6 +20,8 @@ from integrations.services.credentials import Purpose, audit_target
 from integrations.services.providers import provider_for
 
 CAUSE = "webhook_not_registered"
+RECEIVING = "receives_webhooks"
+"""The capability that a registration proves, by the name that checks give it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,9 @@ class RegisterWebhook:
             return
         integration.webhook_registered = True
         integration.webhook_verified_at = clock.now()
-        integration.save(update_fields=["webhook_registered", "webhook_verified_at"])
+        if RECEIVING not in integration.capabilities:  # the check before the registration could not find it
+            integration.capabilities = [*integration.capabilities, RECEIVING]
+        integration.save(update_fields=["webhook_registered", "webhook_verified_at", "capabilities"])
         record(action="webhook.registered", actor=Actor.system("outbox"), target=audit_target(integration))
         issues.resolve_issues(integration, causes=[CAUSE])
 

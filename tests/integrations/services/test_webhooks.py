@@ -64,6 +64,7 @@ class TestRegister:
                 one.integration.refresh_from_db()
                 assert one.integration.webhook_registered
                 assert one.integration.webhook_verified_at is not None
+                assert one.integration.capabilities.count("receives_webhooks") == 1
                 assert vendor.callbacks[one.merchant.id] == one.integration.webhook_url
                 assert AuditEntry.objects.filter(action="webhook.registered").count() == 1
 
