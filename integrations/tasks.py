@@ -13,12 +13,18 @@ from audit.services import link_entries
 from core import clock
 from dispatch.models import WebhookDelivery
 from dispatch.waker import wake, woken
-from integrations.services import deliveries, health, outbox, quarantine, retention, tokens
+from integrations.services import deliveries, health, outbox, quarantine, retention, tokens, trail
 from tenants.tasks import PublicTask
 
 log = structlog.get_logger(__name__)
 
-LOCKS = {"deliveries": 7_405_101, "outbox": 7_405_102, "health": 7_405_103, "retention": 7_405_104}
+LOCKS = {
+    "deliveries": 7_405_101,
+    "outbox": 7_405_102,
+    "health": 7_405_103,
+    "retention": 7_405_104,
+    "audit_trail": 7_405_105,
+}
 """Advisory locks of the sweeps: held for one transaction, lost with its connection, so nothing can hang on one."""
 
 ROUNDS = 20
@@ -79,6 +85,13 @@ def sweep_refresh(**kwargs: object) -> None:
 def sweep_audit_chain(**kwargs: object) -> None:
     """Link committed audit entries into their chains."""
     link_entries()
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_audit_trail")
+def sweep_audit_trail(**kwargs: object) -> None:
+    """Verify the chains, tell staff what is wrong, keep today's heads elsewhere."""
+    if _alone("audit_trail"):
+        trail.sweep()
 
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_retention")

@@ -1,9 +1,22 @@
-"""Telling people of the entered organization."""
+"""Telling people of the entered organization, and the platform's staff."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.mail import send_mail
+
+from core import clock
 from notifications.models import Notification
 from tenants.context import require_organization
+
+log = structlog.get_logger(__name__)
+
+STAFF_AGAIN_AFTER = timedelta(hours=24)
+"""What still is wrong a day later is told again; every hour it would only teach people to look away."""
 
 
 def notify(*, kind: str, text: str, target: tuple[str, object] | None = None) -> Notification:
@@ -16,3 +29,25 @@ def notify(*, kind: str, text: str, target: tuple[str, object] | None = None) ->
         target_kind=target_kind,
         target_id=str(target_id),
     )
+
+
+def notify_staff(*, kind: str, text: str, target: tuple[str, object] | None = None) -> Notification | None:
+    """
+    Tell the platform's superusers by a note and by mail; None when they were told the same a short time ago.
+
+    Runs in public and commits by itself. A mail that cannot be sent is logged: the note stays.
+    """
+    target_kind, target_id = target or ("", "")
+    told = Notification.objects.filter(
+        organization_schema=None, kind=kind, target_id=str(target_id), created_at__gt=clock.now() - STAFF_AGAIN_AFTER
+    )
+    if told.exists():
+        return None
+    note = Notification.objects.create(kind=kind, text=text, target_kind=target_kind, target_id=str(target_id))
+    staff = get_user_model().objects.filter(is_active=True, is_superuser=True)
+    addresses = list(staff.order_by("email").values_list("email", flat=True))
+    try:
+        send_mail(f"Integrations Registry: {kind}", text, settings.DEFAULT_FROM_EMAIL, addresses)
+    except OSError as error:  # SMTP errors are OSErrors, too
+        log.warning("staff.not_mailed", kind=kind, error=type(error).__name__)
+    return note

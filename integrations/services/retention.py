@@ -1,10 +1,14 @@
-"""Letting go: inbox keys after eight days, bodies after thirty, quarantine after a day (RELIABILITY 1 and 7)."""
+"""
+Letting go: inbox keys after eight days, bodies after thirty, quarantine after a day, audit after five years
+(RELIABILITY 1 and 7). Rows go as the application's role; partitions and audit entries as the owner's.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from accounts.models import StoredAnswer
+from audit import pruning
 from core import clock
 from dispatch.models import DeliveryStatus, InboxKey, RefusedRequest, WebhookDelivery
 from meter.partitions import drop_old_partitions, make_partitions
@@ -35,4 +39,5 @@ def sweep() -> dict[str, int]:
             sealed_body=None
         ),
     }
-    return {**gone, "partitions": len(drop_old_partitions())}
+    audit_entries = sum(pruned.entries for pruned in pruning.prune())
+    return {**gone, "partitions": len(drop_old_partitions()), "audit_entries": audit_entries}
