@@ -337,6 +337,7 @@ if not IS_PRODUCTION:
     Path(STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # empty: finders serve the files where they are
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("pt-br", _("Portuguese (Brazil)"))]
+FORMAT_MODULE_PATH = ["config.formats"]
 LOCALE_PATHS = [ROOT / "locale"]
 USE_I18N = USE_TZ = True
 TIME_ZONE = "UTC"

@@ -1,0 +1,1 @@
+"""How dates are written, short enough for tables; everything else is Django's."""
