@@ -185,8 +185,8 @@ class TestHome:
         client.cookies["tz"] = "../../etc/passwd"
         plain = client.get("/o/acme/admin/notifications/notification/")
 
-        assert "9 a.m." in local
-        assert "noon" in plain.content.decode()
+        assert "9:00 AM" in local
+        assert "12:00 PM" in plain.content.decode()
 
 
 class TestHeaders:
