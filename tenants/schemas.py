@@ -29,6 +29,9 @@ MIGRATION_LOCK = 7_405_001
 
 _NOT_REPLAYED = ("SELECT", "SET ", "SAVEPOINT", "RELEASE", "ROLLBACK", 'INSERT INTO "DJANGO_MIGRATIONS"')
 
+_OWNERS_TABLES = ("django_migrations", SchemaChange._meta.db_table, SchemaState._meta.db_table)
+"""Tables that the application reads alone. The owner runs the SQL of SchemaChange: who may write it may do all."""
+
 
 def migrate_public() -> None:
     """Migrate the public schema with Django's own command, then set grants."""
@@ -84,6 +87,7 @@ def set_grants() -> None:
         f"ALTER DEFAULT PRIVILEGES GRANT USAGE, SELECT ON SEQUENCES TO {role}",
         f"ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO {role}",
         *(f"REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM {role}" for table in append_only_tables()),
+        *(f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {table} FROM {role}" for table in _OWNERS_TABLES),
     ]
     with _owner_cursor() as cursor:
         for statement in statements:

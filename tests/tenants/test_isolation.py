@@ -245,6 +245,10 @@ class TestRoles:
             "UPDATE public.audit_auditentry SET action = 'x'",
             "DELETE FROM public.audit_auditentry",
             "TRUNCATE public.audit_auditentry",
+            "INSERT INTO public.tenants_schemachange (position, migration, sql) VALUES (9999, 'x', 'DROP TABLE x')",
+            "UPDATE public.tenants_schemachange SET sql = 'DROP TABLE x'",
+            "UPDATE public.tenants_schemastate SET position = 0",
+            "DELETE FROM public.django_migrations",
         ],
     )
     def test_is_refused(self, statement):
