@@ -65,6 +65,11 @@ class UserAdmin(RegistryAdmin):
         """Nobody deletes an account here."""
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only superusers change a superuser: who changes the address gets the mail that sets the password."""
+        is_bounded = obj is not None and obj.is_superuser and not getattr(request.user, "is_superuser", False)
+        return not is_bounded and bool(super().has_change_permission(request, obj))
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Keep those who are no superusers from making staff."""
         bounded = () if getattr(request.user, "is_superuser", False) else ("is_staff", "is_superuser")

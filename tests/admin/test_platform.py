@@ -139,3 +139,19 @@ class TestBanner:
 
         settings.SANDBOX = False
         assert "rg-banner" not in browser.get(path).content.decode()
+
+
+class TestStaffWhoAreNoSuperusers:
+    def test_change_no_superuser(self, staff: Any, enter: Callable[[Any], Client]) -> None:
+        from django.contrib.auth.models import Permission
+
+        helper = User.objects.create_user("helper@example.com", "a-long-test-password", is_staff=True)
+        helper.user_permissions.set(Permission.objects.filter(codename__in=["view_user", "change_user"]))
+        browser = enter(helper)
+        data = {"email": "helper+mine@example.com", "name": "x", "locale": "en", "is_active": "on"}
+
+        assert browser.post(f"/admin/accounts/user/{staff.pk}/change/", data).status_code == 403
+        assert browser.post(f"/admin/accounts/user/{helper.pk}/change/", {**data, "name": "me"}).status_code == 302
+
+        staff.refresh_from_db()
+        assert staff.email == "staff@example.com"
