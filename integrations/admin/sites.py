@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import update_wrapper
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -22,7 +23,9 @@ from unfold.settings import CONFIG_DEFAULTS
 from unfold.sites import UnfoldAdminSite
 
 from accounts.models import User, membership_of
+from audit.services import Target, record_alone
 from integrations import registry
+from integrations.admin.base import actor_of, address_of
 from integrations.admin.navigation import ORGANIZATION_MENU, PLATFORM_MENU, Menu, sidebar
 from tenants.context import in_public
 
@@ -89,6 +92,19 @@ class RegistrySite(UnfoldAdminSite):
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """End the session, by POST alone, and show the login page."""
         return LogoutView.as_view(next_page=settings.LOGIN_URL)(request)
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Let people change their password, and write down that they did."""
+        response: HttpResponse = super().password_change(request, extra_context)
+        if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
+            actor = actor_of(request)
+            record_alone(
+                action="user.password_changed",
+                actor=actor,
+                target=Target(kind="user", id=actor.id),
+                ip_address=address_of(request),
+            )
+        return response
 
     def app_index(
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None

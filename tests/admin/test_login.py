@@ -149,6 +149,19 @@ class TestPasswordReset:
         assert not mail.outbox
 
 
+class TestPasswordChange:
+    def test_is_in_the_trail(self, client: Client, member: Callable[..., Any]) -> None:
+        user = member("viewer")
+        client.force_login(user, backend="accounts.backends.RoleBackend")
+        data = {"old_password": PASSWORD, "new_password1": "another-long-word", "new_password2": "another-long-word"}
+
+        client.post("/o/acme/admin/password_change/", {**data, "old_password": "wrong"})
+        assert not AuditEntry.objects.filter(action="user.password_changed").exists()
+        client.post("/o/acme/admin/password_change/", data)
+
+        assert AuditEntry.objects.get(action="user.password_changed").target_id == str(user.pk)
+
+
 class TestHome:
     def test_says_what_this_is_to_strangers(self, client: Client, db: None) -> None:
         page = client.get("/").content.decode()
