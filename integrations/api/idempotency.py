@@ -80,7 +80,7 @@ def claim(request: Request, api_key: ApiKey) -> StoredAnswer | None:
         organization_schema=api_key.organization_schema,
         environment=api_key.environment,
         key_digest=_digest(key.encode(), api_key, purpose="idempotency.key"),
-        request_digest=_digest(_request_bytes(request), api_key, purpose="idempotency.request"),
+        request_digest=_digest(_request_bytes(request, api_key), api_key, purpose="idempotency.request"),
     )
     StoredAnswer.objects.bulk_create([fresh], ignore_conflicts=True)
     found = StoredAnswer.objects.get(
@@ -143,9 +143,14 @@ def _is_upload(request: Request) -> bool:
     return (request.content_type or "").lower().startswith("multipart/")
 
 
-def _request_bytes(request: Request) -> bytes:
-    """Join method, path and body; the lengths keep one from being mistaken for another."""
-    parts = [str(request.method).encode(), request.get_full_path().encode(), request._request.body]
+def _request_bytes(request: Request, api_key: ApiKey) -> bytes:
+    """
+    Join method, path, scopes and body; the lengths keep one from being mistaken for another.
+
+    With the scopes, a key learns no answer that it could not have got: a new API key that may do more than it.
+    """
+    scopes = " ".join(sorted(api_key.scopes)).encode()
+    parts = [str(request.method).encode(), request.get_full_path().encode(), scopes, request._request.body]
     return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
 
 

@@ -45,6 +45,15 @@ class TestIdempotencyKey:
 
         assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_conflict")
 
+    def test_gives_no_answer_to_a_key_of_other_scopes(self, api: Any) -> None:
+        values = {"name": "all", "scopes": ["*"]}
+        assert post(api(), values, path="/api/v1/api-keys/").status_code == 201
+
+        answer = post(api(scopes=("api_keys:write",)), values, path="/api/v1/api-keys/")
+
+        assert answer.status_code == 409
+        assert "ir_test_" not in answer.content.decode()
+
     def test_refuses_another_path(self, api: Any, connected: Any) -> None:
         client, integration = api(), connected()
         post(client, {}, path=f"{URL}{integration.id}/disable/")
