@@ -53,10 +53,10 @@ def _template_changed(integration: Integration, data: TemplateData, at: datetime
         return
     for name in ("status", "quality", "category"):
         if value := data[name]:
-            setattr(template, name, value)
+            setattr(template, name, _fitting(name, value))
     if data["change"] == "status":
         template.reason = data["reason"] or data["recommendation"]
-    template.external_id = data["external_id"] or template.external_id
+    template.external_id = _fitting("external_id", data["external_id"]) or template.external_id
     template.changed_at = at
     template.save()
 
@@ -64,13 +64,16 @@ def _template_changed(integration: Integration, data: TemplateData, at: datetime
 def _template(integration: Integration, data: TemplateData) -> Template | None:
     """Return the locked row of a template, made where the news is the first we hear of it."""
     if data["name"] and data["language"]:
-        Template.objects.bulk_create(
-            [Template(integration=integration, name=data["name"], language=data["language"])], ignore_conflicts=True
-        )
-        wanted = {"name": data["name"], "language": data["language"]}
+        wanted = {"name": _fitting("name", data["name"]), "language": _fitting("language", data["language"])}
+        Template.objects.bulk_create([Template(integration=integration, **wanted)], ignore_conflicts=True)
     else:
         wanted = {"external_id": data["external_id"]}
     return Template.objects.select_for_update().filter(integration=integration, **wanted).first()
+
+
+def _fitting(name: str, value: str) -> str:
+    """Cut a vendor's text to its column: one that is too long must not keep back what came with it."""
+    return value[: Template._meta.get_field(name).max_length]
 
 
 def _account_changed(integration: Integration, data: Any, at: datetime) -> None:

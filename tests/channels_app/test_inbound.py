@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from datetime import timedelta
 
 import pytest
@@ -357,3 +358,13 @@ class TestTemplates:
         template = Template.objects.get()
         assert (template.name, template.language, template.status) == ("order_update", "pt_BR", "approved")
         assert template.category == "utility"
+
+    def test_a_text_longer_than_its_column_keeps_back_nothing(self, deliver):
+        raw = json.loads(webhook("template_status__approved"))
+        raw["entry"][0]["changes"][0]["value"]["message_template_language"] = "x" * 400
+        raw["entry"][0]["changes"][0]["value"]["event"] = "Y" * 400
+
+        delivery = deliver(body=json.dumps(raw).encode())
+
+        assert delivery.status == "processed"
+        assert Template.objects.get().language == "x" * 15
