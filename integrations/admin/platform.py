@@ -282,8 +282,14 @@ class OAuthAppForm(forms.ModelForm):
         fields = ("provider", "label", "client_id", "is_enabled", "settings")
 
     def secret_values(self) -> dict[str, str]:
-        """Return the secrets that were typed in."""
-        return {name: value for name in ("client_secret", "verify_token") if (value := self.cleaned_data.get(name))}
+        """Return the secrets that were typed in, by the names under which the provider verifies webhooks."""
+        webhook = registry.provider(self.cleaned_data["provider"]).spec.webhook
+        names = {"client_secret": ["client_secret"], "verify_token": ["verify_token"]}
+        if webhook is not None:
+            names["client_secret"].append(webhook.secret_field)
+            names["verify_token"] = [webhook.challenge_field or "verify_token"]
+        typed = {name: self.cleaned_data.get(name) for name in names}
+        return {stored: value for name, value in typed.items() if value for stored in names[name]}
 
 
 @admin.register(OAuthApp, site=platform_site)

@@ -20,7 +20,7 @@ from core.errors import Conflict, ValidationFailed
 from core.ids import new_token
 from core.secret import Secrets
 from dispatch import outbox
-from dispatch.models import LinkHealth
+from dispatch.models import LinkHealth, Vendor
 from integrations import registry
 from integrations.contract import AuthenticationFailed, CheckResult, Field, FieldKind, Provider, RegistersWebhook
 from integrations.models import Integration
@@ -113,6 +113,8 @@ def reconnect(
 
 def validate(work: Connecting) -> None:
     """Check every field against the spec, before any call."""
+    if work.existing is None:
+        _refuse_switched_off(work.provider)
     spec = work.provider.spec
     errors: dict[str, list[str]] = {}
     if work.environment not in {"test", "live"}:
@@ -287,6 +289,14 @@ def _made_fields(provider: type[Provider], values: Mapping[str, str]) -> dict[st
     if webhook is None or webhook.challenge_field is None or values.get(webhook.challenge_field):
         return {}
     return {webhook.challenge_field: new_token(size_bytes=24)}
+
+
+def _refuse_switched_off(provider: type[Provider]) -> None:
+    if Vendor.objects.filter(provider=provider.spec.key, is_enabled=False).exists():
+        raise ValidationFailed(
+            f"{provider.spec.label} cannot be connected at present.",
+            errors={"provider": ["The operator of this platform has switched it off; ask them when it returns."]},
+        )
 
 
 def _credential_field(provider: type[Provider]) -> str:

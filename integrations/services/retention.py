@@ -6,11 +6,21 @@ Letting go: inbox keys after eight days, bodies after thirty, quarantine after a
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
+
+from django.db.models import QuerySet
 
 from accounts.models import StoredAnswer
 from audit import pruning
 from core import clock
-from dispatch.models import DeliveryStatus, InboxKey, RefusedRequest, WebhookDelivery
+from dispatch.models import (
+    DeliveryStatus,
+    InboxKey,
+    OutboxEntry,
+    OutboxStatus,
+    RefusedRequest,
+    WebhookDelivery,
+)
 from meter.partitions import drop_old_partitions, make_partitions
 
 KEEP_INBOX_KEYS = timedelta(days=8)
@@ -18,6 +28,13 @@ KEEP_BODIES = timedelta(days=30)
 KEEP_DEAD = timedelta(days=90)
 KEEP_REFUSED = timedelta(days=30)
 KEEP_ANSWERS = timedelta(hours=24)
+KEEP_ROWS = timedelta(days=180)
+"""Rows of finished work, as long as the events they led to (RELIABILITY 7)."""
+
+FINISHED_DELIVERIES = (DeliveryStatus.PROCESSED, DeliveryStatus.IGNORED, DeliveryStatus.DEAD)
+FINISHED_WORK = (OutboxStatus.DONE, OutboxStatus.FAILED, OutboxStatus.EXPIRED, OutboxStatus.CANCELED)
+MOST_ROWS = 20_000
+"""Rows deleted in one sweep: the first sweep after a long pause must not hold its locks for minutes."""
 
 
 def sweep() -> dict[str, int]:
@@ -39,5 +56,14 @@ def sweep() -> dict[str, int]:
             sealed_body=None
         ),
     }
+    gone["deliveries"] = _delete(
+        WebhookDelivery.objects.filter(status__in=FINISHED_DELIVERIES, received_at__lt=now - KEEP_ROWS)
+    )
+    gone["outbox"] = _delete(OutboxEntry.objects.filter(status__in=FINISHED_WORK, done_at__lt=now - KEEP_ROWS))
     audit_entries = sum(pruned.entries for pruned in pruning.prune())
     return {**gone, "partitions": len(drop_old_partitions()), "audit_entries": audit_entries}
+
+
+def _delete(rows: QuerySet[Any]) -> int:
+    ids = list(rows.order_by("pk").values_list("pk", flat=True)[:MOST_ROWS])
+    return int(rows.model._default_manager.filter(pk__in=ids).delete()[0])

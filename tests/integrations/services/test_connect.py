@@ -11,7 +11,7 @@ from audit.models import AuditEntry
 from core import clock
 from core.errors import Conflict, ValidationFailed
 from dispatch import outbox
-from dispatch.models import AccountClaim, Link, OutboxEntry, OutboxStatus, Route
+from dispatch.models import AccountClaim, Link, OutboxEntry, OutboxStatus, Route, Vendor
 from integrations.contract import AuthenticationFailed, ProviderError, Unavailable
 from integrations.models import Credential, Integration
 from integrations.services import lifecycle
@@ -51,6 +51,14 @@ class TestConnect:
             assert link.next_check_at is not None
             assert sorted(route.account_key for route in routes) == ["", "merchant:mer_1"]
             assert AuditEntry.objects.get().action == "integration.connected"
+
+    def test_a_vendor_that_staff_switched_off_takes_no_new_account(self, shop: Shop, other_organization: Any) -> None:
+        Vendor.objects.create(provider="parcelbox", is_enabled=False)
+
+        with in_organization(other_organization), pytest.raises(ValidationFailed, match="cannot be connected"):
+            connect(provider="parcelbox", name="x", environment="test", credentials={}, settings={}, actor=ACTOR)
+
+        replace_key(shop, "pak_test_1second")  # what is connected is kept alive
 
     def test_nothing_of_it_is_in_another_organization(self, shop: Shop, other_organization: Any) -> None:
         assert set(count_stored(other_organization).values()) == {0}

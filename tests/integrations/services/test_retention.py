@@ -17,7 +17,7 @@ from django.db import connection
 from accounts.models import StoredAnswer
 from config import processes, runtime
 from core import clock
-from dispatch.models import DeliveryStatus, InboxKey, RefusedRequest, WebhookDelivery
+from dispatch.models import DeliveryStatus, InboxKey, OutboxEntry, RefusedRequest, WebhookDelivery
 from integrations.services import retention
 from tenants.context import in_organization
 from tenants.models import Organization
@@ -183,3 +183,27 @@ class TestOneRole:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+
+@pytest.mark.django_db(databases=["default", "ingress", "owner"])
+class TestRows:
+    """Finished work leaves after half a year; what is open stays."""
+
+    def test_deletes_finished_rows_and_keeps_the_rest(self, organization: Any, other_organization: Any) -> None:
+        schema = organization.schema_name
+        old, young = ago(days=181), ago(days=179)
+        delivery(schema, DeliveryStatus.PROCESSED, received_at=old)
+        delivery(other_organization.schema_name, DeliveryStatus.DEAD, received_at=old)
+        kept = [
+            delivery(schema, DeliveryStatus.PROCESSED, received_at=young),
+            delivery(schema, DeliveryStatus.RECEIVED, received_at=old),
+        ]
+        done = OutboxEntry.objects.create(organization_schema=schema, kind="x", status="done", done_at=old)
+        waiting = OutboxEntry.objects.create(organization_schema=schema, kind="x", status="parked", created_at=old)
+
+        counts = retention.sweep()
+
+        assert (counts["deliveries"], counts["outbox"]) == (2, 1)
+        assert set(WebhookDelivery.objects.values_list("pk", flat=True)) == {row.pk for row in kept}
+        assert not OutboxEntry.objects.filter(pk=done.pk).exists()
+        assert OutboxEntry.objects.filter(pk=waiting.pk).exists()
