@@ -7,6 +7,8 @@ platform's pages only.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -59,6 +61,14 @@ SCOPES: tuple[str, ...] = (
 """What an API key may be allowed; `*` is all of it."""
 
 ALL_SCOPES = "*"
+
+
+_WITHHELD: dict[str, frozenset[str]] = {Role.DEVELOPER: frozenset({ALL_SCOPES, "members:read"})}
+
+
+def withheld_scopes(role: str, scopes: Iterable[str]) -> list[str]:
+    """Name the wanted scopes that a role may not give to a key: what its own pages keep from it."""
+    return sorted(set(scopes) & _WITHHELD.get(role, frozenset()))
 
 
 def scope_allows(scopes: list[str], wanted: str) -> bool:

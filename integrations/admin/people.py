@@ -324,7 +324,7 @@ class ApiKeyAdmin(PeopleAdmin):
         form = ApiKeyForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                api_key, text = people.make_api_key(**form.cleaned_data, actor=actor_of(request))
+                api_key, text = people.make_own_api_key(**form.cleaned_data, by=self.acting(request))
             except RegistryError as error:
                 add_refusal(form, error)
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, cast
 
 from django.db.models import QuerySet, Sum
@@ -15,6 +15,7 @@ from accounts.models import ApiKey, Membership
 from accounts.roles import scope_allows
 from audit.models import AuditEntry
 from audit.services import verify
+from core import clock
 from core.errors import Forbidden, ValidationFailed
 from integrations.api.fields import EnvironmentField, OptionalText, TimeField
 from integrations.api.openapi import PAGING, page_of
@@ -141,6 +142,7 @@ class ApiKeysView(RegistryView):
         values = self.validated(ApiKeyInputSerializer)
         environment = values.get("environment", self.environment)
         self._refuse_more_than_own(values["scopes"], environment)
+        self._refuse_longer_than_own(values["expires_at"])
         api_key, text = people.make_api_key(
             name=values["name"],
             environment=environment,
@@ -160,6 +162,14 @@ class ApiKeysView(RegistryView):
         lacking = sorted(scope for scope in scopes if not scope_allows(own, scope))
         if lacking:
             raise Forbidden(f"A key cannot give what it lacks: {', '.join(lacking)}.")
+
+    def _refuse_longer_than_own(self, expires_at: datetime | None) -> None:
+        own = self.api_key.expires_at
+        if own is not None and (expires_at is None or expires_at > own):
+            raise ValidationFailed(
+                "A key cannot make one that lives longer.",
+                errors={"expires_at": [f"Use {clock.iso(own)} or earlier, or make the key in the admin."]},
+            )
 
 
 class ApiKeyView(RegistryView):

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 
 from accounts.models import ApiKey, Invitation, Membership, User
-from accounts.roles import Role
+from accounts.roles import Role, withheld_scopes
 from accounts.services import add_member, create_api_key
 from audit.services import Actor, ActorKind, Target, record
 from core import clock
@@ -195,6 +195,22 @@ def make_api_key(
     return api_key, text
 
 
+def make_own_api_key(
+    *, name: str, environment: str, scopes: Sequence[str], expires_at: datetime | None, by: Acting
+) -> tuple[ApiKey, str]:
+    """
+    Create an API key for a member; see `make_api_key`.
+
+    :raises ValidationFailed: besides, a scope that the member's role may not give
+    """
+    if withheld := withheld_scopes(by.role, scopes):
+        raise ValidationFailed(
+            "Your role cannot give these scopes to a key.",
+            errors={"scopes": [f"Only owners and admins give: {', '.join(withheld)}."]},
+        )
+    return make_api_key(name=name, environment=environment, scopes=scopes, expires_at=expires_at, actor=by.actor)
+
+
 def revoke_api_key(api_key: ApiKey, *, actor: Actor) -> ApiKey:
     """
     End a key now; calls with it are refused from the next one on.
@@ -271,7 +287,8 @@ def _mail(invitation: Invitation, token: str, organization: Organization) -> Non
             "registry/mail/invitation.txt",
             {"organization": organization, "invitation": invitation, "link": f"{people_url()}{path}"},
         )
-        subject = _("Invitation to %(name)s") % {"name": organization.name}
+        # One line: a mail's header takes no other, and a name is what somebody typed.
+        subject = " ".join((_("Invitation to %(name)s") % {"name": organization.name}).split())
     try:
         send_mail(subject, text, None, [invitation.email])
     except (SMTPException, OSError) as error:

@@ -114,6 +114,14 @@ class TestInvitation:
         assert answer.status_code == 422
         assert not Invitation.objects.filter(email="ana@example.com").exists()
 
+    def test_the_name_of_an_organization_stays_one_line(self, organization: Any, owner: Client) -> None:
+        type(organization).objects.filter(pk=organization.pk).update(name="Acme\r\nBcc: eve@example.com")
+
+        _invite(owner)
+
+        assert mail.outbox[0].subject.endswith("Acme Bcc: eve@example.com")
+        assert mail.outbox[0].recipients() == ["ana@example.com"]
+
 
 class TestMembers:
     def test_change_their_role_by_an_owner(self, owner: Client, member: Callable[..., Any]) -> None:
@@ -162,6 +170,26 @@ class TestApiKeys:
         assert key.organization_schema == place.organization.schema_name
         assert found[0] not in owner.get(f"/o/acme/admin/accounts/apikey/{key.pk}/change/").content.decode()
         assert AuditEntry.objects.get(action="api_key.created").target_id == str(key.pk)
+
+    @pytest.mark.parametrize(
+        ("role", "scope", "status"),
+        [
+            ("developer", "*", 422),
+            ("developer", "members:read", 422),
+            ("developer", "messages:write", 200),
+            ("admin", "*", 200),
+        ],
+    )
+    def test_cannot_be_given_what_the_role_keeps_from_its_holder(
+        self, role: str, scope: str, status: int, member: Callable[..., Any], enter: Callable[[Any], Client]
+    ) -> None:
+        client = enter(member(role))
+        data = {"name": "Backend", "environment": "test", "scopes": [scope]}
+
+        answer = client.post("/o/acme/admin/accounts/apikey/add/", data)
+
+        assert answer.status_code == status
+        assert ("ir_test_" in answer.content.decode()) == (status == 200)
 
     def test_revoked_ones_open_nothing(self, place: Place, owner: Client) -> None:
         assert find_api_key(f"Bearer {place.api_key}")

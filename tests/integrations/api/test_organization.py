@@ -36,6 +36,17 @@ class TestApiKeys:
             answer = client.post(KEYS, {"name": "x", "scopes": scopes})
             assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
 
+    def test_make_none_that_lives_longer(self, api: Any) -> None:
+        client = api()
+        ApiKey.objects.update(expires_at="2030-01-01T00:00:00Z")
+        values = {"name": "x", "scopes": ["usage:read"]}
+
+        for expires_at in (None, "2030-01-01T00:00:01Z"):
+            answer = client.post(KEYS, {**values, "expires_at": expires_at})
+            assert answer.status_code == 422
+            assert list(answer.json()["errors"]) == ["expires_at"]
+        assert client.post(KEYS, {**values, "expires_at": "2030-01-01T00:00:00Z"}).status_code == 201
+
     def test_stay_in_their_environment(self, api: Any) -> None:
         answer = api().post(KEYS, {"name": "x", "scopes": ["*"], "environment": "live"})
 
