@@ -87,7 +87,7 @@ def reconnect(
     """
     Give an integration a new credential in place: same id, same account, the old one serves until this one passed.
 
-    Secret fields left blank keep their value.
+    Secret fields left blank keep their value, unless the address that receives them changes.
 
     :raises ValidationFailed: a field is malformed, or the new credential belongs to another account
     :raises ProviderError: the live check failed; the old credential still serves
@@ -95,6 +95,8 @@ def reconnect(
     """
     refuse_ended(integration)
     kept = _kept_secrets(integration, actor)
+    given = {**credentials, **(settings or {})}
+    _refuse_moved(integration.provider_class, kept, before=integration.settings, given=given)
     work = Connecting(
         provider=integration.provider_class,
         name=integration.name,
@@ -308,6 +310,22 @@ def _checked(work: Connecting) -> CheckResult:
     if work.check is None:
         raise RuntimeError("a step ran before the live check")
     return work.check
+
+
+def _refuse_moved(
+    provider: type[Provider], kept: Mapping[str, str], *, before: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    """Refuse to send kept secrets to another host: whoever changes where they go must know them."""
+    spec, known = provider.spec, {**before, **kept}
+    hosts = [item.name for item in (*spec.settings, *spec.credentials) if item.destination]
+    if all(given.get(name) in (None, "", known.get(name)) for name in hosts):
+        return
+    made = spec.webhook.challenge_field if spec.webhook else None
+    if missing := [name for name in kept if name not in (*hosts, made) and not given.get(name)]:
+        text = "Enter it anew: the address that it is sent to changes."
+        raise ValidationFailed(
+            "Some fields need another value.", errors={f"credentials.{name}": [text] for name in missing}
+        )
 
 
 def _kept_secrets(integration: Integration, actor: Actor) -> dict[str, str]:

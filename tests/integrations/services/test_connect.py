@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -158,6 +159,17 @@ class TestReconnect:
 
         assert list(caught.value.errors) == ["credentials.access_token"]
         assert open_for(inside_shop.integration, Purpose.CALL)["access_token"].reveal() == "pat_test_1first"
+
+    def test_sends_no_kept_secret_to_another_address(self, inside_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        integration = inside_shop.integration
+        spec = integration.provider_class.spec
+        moving = replace(spec, settings=tuple(replace(item, destination=True) for item in spec.settings))
+        monkeypatch.setattr(integration.provider_class, "spec", moving)
+
+        with pytest.raises(ValidationFailed) as caught:
+            reconnect(integration, credentials={"app_key": "pak_test_1"}, settings={"locker": "south"}, actor=ACTOR)
+
+        assert sorted(caught.value.errors) == ["credentials.access_token", "credentials.refresh_token"]
 
     def test_the_old_credential_serves_until_the_new_one_passed(self, inside_shop: Shop) -> None:
         with pytest.raises(ProviderError):
