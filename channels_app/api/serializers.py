@@ -15,6 +15,7 @@ from channels_app.models import Contact, Conversation, Direction, MediaState, Me
 from channels_app.services.records import US
 from channels_app.services.templates import CATEGORIES
 from integrations.api.fields import ClosedSetField, OptionalText, TimeField
+from integrations.generate.strict import StrictSerializer
 from storage.models import StoredFile
 
 Data = serializers.Serializer[Any]
@@ -70,16 +71,6 @@ class TemplateCategoryField(ClosedSetField):
     def to_internal_value(self, data: Any) -> str:
         """Read a category, in capitals as well, which is how vendors write it."""
         return super().to_internal_value(data.lower() if isinstance(data, str) else data)
-
-
-class StrictSerializer(Data):
-    """Refuses members it does not know: a misspelled one would be lost silently."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Read the body."""
-        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
-            raise serializers.ValidationError({name: ["Unknown field."] for name in unknown})
-        return super().to_internal_value(data)
 
 
 class ContactRefSerializer(serializers.ModelSerializer[Contact]):

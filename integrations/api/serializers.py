@@ -25,6 +25,7 @@ from integrations.contract import (
     Unavailable,
     UnexpectedResponse,
 )
+from integrations.generate.strict import StrictSerializer
 from integrations.models import Credential, Integration
 from meter.models import Call, HealthCheck
 
@@ -200,14 +201,19 @@ class IntegrationSerializer(Data):
         return dict(CredentialSerializer(credential).data) if credential else None
 
 
-class CredentialsInputSerializer(Data):
-    """New values; secret fields left out keep theirs."""
+class CredentialsInputSerializer(StrictSerializer):
+    """New values; secret fields left out keep theirs. The fields may also stand bare, without `credentials`."""
 
     credentials = serializers.DictField(child=serializers.JSONField())
     settings = serializers.DictField(child=serializers.JSONField(), required=False)
 
+    def to_internal_value(self, data: Any) -> Any:
+        """Read the body; the address says already that credentials come."""
+        is_bare = isinstance(data, dict) and bool(data) and not set(data) & set(self.fields)
+        return super().to_internal_value({"credentials": data} if is_bare else data)
 
-class IntegrationChangeSerializer(Data):
+
+class IntegrationChangeSerializer(StrictSerializer):
     """What may be changed beside the credential."""
 
     name = serializers.CharField(max_length=120, required=False)

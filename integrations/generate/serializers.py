@@ -15,12 +15,13 @@ from rest_framework import serializers
 
 from integrations import registry
 from integrations.generate.schema import NAME_LENGTH, connect_schema
+from integrations.generate.strict import StrictSerializer
 
 MOST_FIELDS = 40
 """More fields than any vendor has; a body with thousands is refused before anything looks at them."""
 
 
-class ConnectSerializer(serializers.Serializer[Any]):
+class ConnectSerializer(StrictSerializer):
     """What every provider takes; the fields of `credentials` and `settings` are the provider's."""
 
     provider = serializers.CharField(max_length=40)

@@ -95,6 +95,7 @@ class TestConnect:
             ({"settings": {"account": "acc1", "region": "moon"}}, "settings.region"),
             ({"settings": {"account": {"a": 1}}}, "settings.account"),
             ({"name": "x" * 121}, "name"),
+            ({"enviroment": "test"}, "enviroment"),
         ],
     )
     def test_names_the_field_and_stores_nothing(
@@ -224,6 +225,15 @@ class TestAnIntegration:
         assert changed["credential"]["version"] == 2
         assert changed["credential"]["rotated_at"] is not None
         assert changed["credential"]["fields"] == ["signing_secret", "token"]
+
+    def test_takes_the_fields_of_the_credential_bare(self, api: Any, connected: Any) -> None:
+        integration = connected()
+
+        answer = api().put(f"{URL}{integration.id}/credentials/", {"token": "test-second"})
+        wrong = api().put(f"{URL}{integration.id}/credentials/", {"tokn": "test-third"})
+
+        assert (answer.status_code, answer.json()["credential"]["version"]) == (200, 2)
+        assert list(wrong.json()["errors"]) == ["credentials.tokn"]
 
     def test_keeps_the_old_credential_when_the_new_one_fails(self, api: Any, connected: Any) -> None:
         integration = connected()
