@@ -168,7 +168,10 @@ def _body(request: Request, provider: type[ReceivesWebhooks]) -> bytes:
     declared = request.META.get("CONTENT_LENGTH") or "0"
     if declared.isdigit() and int(declared) > limit:
         raise RequestDataTooBig
-    body = request._request.body
+    if request.META.get("HTTP_TRANSFER_ENCODING") and not request.META.get("CONTENT_LENGTH"):
+        body = bytes(request.META["wsgi.input"].read(limit + 1))  # Django reads no body without a length
+    else:
+        body = request._request.body
     if len(body) > limit:
         raise RequestDataTooBig
     return body

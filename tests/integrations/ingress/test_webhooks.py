@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -12,7 +13,7 @@ from dispatch.models import InboxKey, RefusedRequest
 from integrations.models import Event
 from integrations.services.deliveries import work_deliveries
 from tenants.context import in_organization
-from tests.integrations.ingress.conftest import APP_SECRET, VERIFY_TOKEN, connect, deliveries, text_message
+from tests.integrations.ingress.conftest import APP_SECRET, VERIFY_TOKEN, connect, deliveries, signed, text_message
 
 pytestmark = pytest.mark.django_db
 
@@ -99,6 +100,17 @@ class TestOwnUrl:
 
         assert post(connected.path, message).status_code == 200
         assert len(deliveries()) == 1
+
+    @pytest.mark.parametrize(("padding", "status"), [(0, 200), (4 * 1024 * 1024, 413)])
+    def test_takes_a_body_whose_length_is_not_told(self, padding, status, connected, client):
+        raw = json.dumps({**text_message(), "padding": "x" * padding}).encode()
+        told = {"wsgi.input": io.BytesIO(raw), "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
+        signature = signed(raw, connected.secret)
+
+        answer = client.generic("POST", connected.path, headers={"X-Hub-Signature-256": signature}, **told)
+
+        assert answer.status_code == status
+        assert len(deliveries()) == (status == 200)
 
 
 class TestChallenge:
