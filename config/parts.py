@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from config import processes, runtime
+from config import processes, running, runtime
 from config.supervisor import Failed, Part, Stopped, Supervisor, only_one, parent_was_interrupted, stop_other
 
 PYTHON = sys.executable
@@ -162,6 +162,7 @@ def run_all(supervisor: Supervisor, data_dir: Path) -> None:
     embedded, made = servers(data_dir, environment), product(environment)
     first = [*embedded, *(made[name] for name in made if name == "sandbox")]
     supervisor.say(f"starting on {data_dir}")
+    running.write_down(environment, data_dir=data_dir)
     (data_dir / "static").mkdir(exist_ok=True)  # whitenoise warns at each start where it is missing
     for part in embedded:
         processes.stop(runtime.SERVERS[part.name](data_dir))  # left by a script, or by a supervisor that was killed
@@ -206,16 +207,17 @@ def run_until_signal(data_dir: Path) -> None:
     if is_on(os.environ, "STOP_WITH_PARENT"):  # make run: nothing may outlive make
         processes.die_with_parent()
         supervisor.wants_stop = parent_was_interrupted()
-    with contextlib.suppress(Stopped), only_one(data_dir / LOCK), _stopping(supervisor):
+    with contextlib.suppress(Stopped), only_one(data_dir / LOCK), _stopping(supervisor, data_dir):
         run_all(supervisor, data_dir)
 
 
 @contextlib.contextmanager
-def _stopping(supervisor: Supervisor) -> Iterator[None]:
+def _stopping(supervisor: Supervisor, data_dir: Path) -> Iterator[None]:
     try:
         yield
     finally:
         supervisor.say("stopping")
+        running.forget(data_dir)
         supervisor.stop()
         supervisor.say("stopped")
 

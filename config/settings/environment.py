@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from config import running
+
 ROOT = Path(__file__).resolve().parents[2]
 
 env = environ.Env()
@@ -32,6 +34,10 @@ def data_dir() -> Path:
     """Return the folder of everything that a development installation keeps; absolute."""
     path = Path(env.str("DATA_DIR", default=".data"))
     return path if path.is_absolute() else ROOT / path
+
+
+if not IS_PRODUCTION:
+    running.join(os.environ, data_dir=data_dir())
 
 
 def key_material(name: str) -> str:
