@@ -89,6 +89,22 @@ class TestStartPage:
 
 
 class TestQueries:
+    @pytest.mark.parametrize(
+        ("name", "query", "status"),
+        [
+            ("accounts/user/", "?password__startswith=pbkdf2", 400),
+            ("accounts/user/", "?is_staff__exact=1", 200),
+            ("accounts/apikey/", "?digest__exact=x", 400),
+            ("dispatch/oauthapp/", "?sealed_secrets__startswith=x", 400),
+            ("dispatch/webhookdelivery/", "?status__exact=dead", 200),
+            ("dispatch/webhookdelivery/", "?sealed_body__startswith=x", 400),
+        ],
+    )
+    def test_ask_for_what_the_list_offers_alone(
+        self, name: str, query: str, status: int, staff: Any, enter: Callable[[Any], Client]
+    ) -> None:
+        assert enter(staff).get(f"/admin/{name}{query}").status_code == status
+
     @pytest.mark.parametrize("query", ["?status__exact=%00", "?q=%00", "?%00=x"])
     def test_nul_is_refused_and_no_failure(
         self, query: str, place: Place, member: Callable[..., Any], enter: Callable[[Any], Client]
