@@ -1,6 +1,8 @@
 """Channels: messages, conversations, contacts, templates."""
 
 from django.apps import AppConfig
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 
 class ChannelsConfig(AppConfig):
@@ -20,3 +22,19 @@ class ChannelsConfig(AppConfig):
             "media.download": "channels_app.outbox.DOWNLOAD_MEDIA",
         },
     }
+
+    def ready(self) -> None:
+        """
+        Refuse a Graph version that ended, before the first call would.
+
+        :raises ImproperlyConfigured: one line that names the setting and a version that lives
+        """
+        from channels_app.providers._meta import graph_version
+        from integrations.contract import Misconfigured
+
+        try:
+            graph_version({"graph_version": settings.META_GRAPH_VERSION})
+        except Misconfigured as error:
+            raise ImproperlyConfigured(
+                f"META_GRAPH_VERSION is {settings.META_GRAPH_VERSION!r}: {error.internal}. {error.next_action}"
+            ) from None

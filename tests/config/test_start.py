@@ -53,6 +53,14 @@ def last_line(result: subprocess.CompletedProcess[str]) -> str:
 class TestProduction:
     """ENVIRONMENT=production."""
 
+    @pytest.mark.parametrize("version", ["v21.0", "26"])
+    def test_stops_with_a_graph_version_that_no_vendor_answers(self, version):
+        result = check(production(META_GRAPH_VERSION=version))
+
+        assert result.returncode != 0
+        assert last_line(result).startswith("django.core.exceptions.ImproperlyConfigured: META_GRAPH_VERSION")
+        assert "v22.0" in last_line(result)
+
     def test_starts_with_everything_set(self):
         result = check(production())
 
