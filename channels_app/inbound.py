@@ -73,7 +73,7 @@ def _template(integration: Integration, data: TemplateData) -> Template | None:
 
 def _fitting(name: str, value: str) -> str:
     """Cut a vendor's text to its column: one that is too long must not keep back what came with it."""
-    return value[: Template._meta.get_field(name).max_length]
+    return value[: getattr(Template._meta.get_field(name), "max_length", None)]
 
 
 def _account_changed(integration: Integration, data: Any, at: datetime) -> None:
