@@ -44,7 +44,7 @@ def write_script(path: Path, *, organization_schema: str, route_id: str, link_id
         "now": "now()",
         "repeats": "false",
     }
-    path.write_text(" ".join((inbox._INSERT % values).split()) + ";\n")
+    path.write_text(" ".join((inbox.STORE.sql % values).split()) + ";\n")
 
 
 def insert(*, data_dir: Path, script: Path, connections: int, seconds: int) -> Inserted:

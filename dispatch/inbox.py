@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 import vault.services as vault
 from core import clock
@@ -22,6 +23,7 @@ from core.ids import new_id
 from core.redaction import redact_headers
 from core.secret import Secret, Secrets
 from dispatch.models import OAuthApp, RefusedRequest, Route
+from dispatch.prepared import Statement
 from vault.services import SealContext
 
 BODY_FIELD = "delivery.body"
@@ -30,12 +32,19 @@ APP_FIELD = "oauth_app.secrets"
 PREVIOUS, UNTIL = ".previous", ".previous_until"
 """Endings of the names under which a route keeps a replaced secret; no field of a spec has a dot."""
 
-_FIND_ROUTE = """
+FIND_ROUTE = Statement(
+    "find_route",
+    """
     SELECT id, organization_schema, link_id, sealed_secrets, secrets_version, is_enabled
-    FROM dispatch_route WHERE token_digest = %s AND provider = %s
-"""
+    FROM dispatch_route WHERE token_digest = %(digest)s AND provider = %(provider)s
+    """,
+    parameters={"digest": "bytes", "provider": "text"},
+    columns=["uuid", "text", "uuid", "bytes", "integer", "boolean"],
+)
 
-_INSERT = """
+STORE = Statement(
+    "store_delivery",
+    """
     WITH seen AS (
         INSERT INTO dispatch_inboxkey (organization_schema, route_key, digest, received_at)
         VALUES (%(schema)s, %(route_key)s, %(digest)s, %(now)s)
@@ -49,7 +58,22 @@ _INSERT = """
         %(now)s, 0, 0, %(now)s, '', ''
     WHERE EXISTS (SELECT 1 FROM seen) OR %(repeats)s
     RETURNING id
-"""
+    """,
+    parameters={
+        "id": "uuid",
+        "schema": "text",
+        "link_id": "uuid",
+        "provider": "text",
+        "route_key": "text",
+        "digest": "bytes",
+        "headers": "json",
+        "body": "bytes",
+        "size": "integer",
+        "now": "time",
+        "repeats": "boolean",
+    },
+    columns=["uuid"],
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +112,7 @@ class Hit:
 
 def find_route(*, provider: str, token: str) -> FoundRoute | None:
     """Find the route of a webhook URL: the one look-up of receiving."""
-    with connections[settings.INGRESS_DATABASE].cursor() as cursor:
-        cursor.execute(_FIND_ROUTE, [vault.token_digest(token), provider])
-        row = cursor.fetchone()
+    row = FIND_ROUTE.first({"digest": vault.token_digest(token), "provider": provider}, over=_connection())
     if row is None:
         return None
     return FoundRoute(
@@ -125,9 +147,7 @@ def store(hit: Hit) -> UUID | None:
         "now": hit.received_at,
         "repeats": hit.repeats,
     }
-    with connections[settings.INGRESS_DATABASE].cursor() as cursor:
-        cursor.execute(_INSERT, parameters)
-        return delivery_id if cursor.fetchone() else None
+    return delivery_id if STORE.first(parameters, over=_connection()) else None
 
 
 def seal_body(body: bytes, *, organization_schema: str, delivery_id: UUID) -> bytes:
@@ -243,6 +263,10 @@ def keep_refused_sample(
         received_at=clock.now(),
     )
     return True
+
+
+def _connection() -> BaseDatabaseWrapper:
+    return connections[settings.INGRESS_DATABASE]
 
 
 def _place(organization_schema: str, owner: UUID, field: str, version: int = 0) -> SealContext:

@@ -179,13 +179,7 @@ DATABASES = {
         **_app,
         "ENGINE": "django.db.backends.postgresql",
         "CONN_MAX_AGE": None,
-        "OPTIONS": {
-            **_app.get("OPTIONS", {}),
-            "options": "-c search_path=public",
-            # Two statements, always the same: prepared from their second use, so planned once per connection.
-            "server_side_binding": True,
-            "prepare_threshold": 1,
-        },
+        "OPTIONS": {**_app.get("OPTIONS", {}), "options": "-c search_path=public"},
         "TEST": {"MIRROR": "default"},
     },
     "owner": {**_owner, "ENGINE": TENANT_ENGINE, "CONN_MAX_AGE": 0},

@@ -5,16 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.db.backends.postgresql.base import ServerBindingCursor
 from django.test import Client
 
-from core import clock
-from dispatch import inbox
 from dispatch.models import WebhookDelivery
 from integrations.ingress.middleware import WebhookMiddleware
 from tenants.models import Domain
@@ -81,38 +76,6 @@ class TestShortWay:
             middleware(rf.post(path))
 
         assert len(behind) == 4
-
-
-@pytest.mark.django_db
-class TestPreparedStatements:
-    """The ingress connection binds on the server; the tests' shared connection does not, unless told so here."""
-
-    @pytest.fixture(autouse=True)
-    def _bound_on_the_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        connection.ensure_connection()
-        monkeypatch.setattr(connection.connection, "cursor_factory", ServerBindingCursor)
-        monkeypatch.setattr(connection.connection, "prepare_threshold", 1)
-
-    def test_route_and_delivery_survive_repetition(self, connected: Connected) -> None:
-        token = connected.path.rstrip("/").rpartition("/")[2]
-
-        for number in range(4):
-            route = inbox.find_route(provider="whatsapp", token=token)
-            assert route is not None
-            assert inbox.store(hit(b"%d" % number * 400 * number, route)) is not None
-
-        assert inbox.store(hit(b"3" * 1200, route)) is None
-
-    def test_the_platforms_delivery_has_no_organization(self, connected: Connected) -> None:
-        ids = [inbox.store(hit(body, None)) for body in (b"", b"two", b"x" * 70_000)]
-
-        assert WebhookDelivery.objects.filter(id__in=ids, organization_schema=None, link_id=None).count() == 3
-
-
-def hit(body: bytes, route: inbox.FoundRoute | None) -> inbox.Hit:
-    """Make a verified hit, a little older than now."""
-    received_at = clock.now() - timedelta(seconds=1)
-    return inbox.Hit(provider="whatsapp", headers={"host": "a"}, body=body, route=route, received_at=received_at)
 
 
 def connected_signature(connected: Connected, body: bytes) -> str:
