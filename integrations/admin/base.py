@@ -64,7 +64,7 @@ def refusal_text(error: RegistryError | ProviderError) -> str:
     """Say in the person's language what was refused and what to do."""
     if isinstance(error, RegistryError):
         return _(error.detail)
-    parts = [_(error.message), error.vendor_detail, _(error.next_action) if error.next_action else ""]
+    parts = [_(error.message), error.vendor_detail, _(error.advice) if error.advice else ""]
     return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part)
 
 

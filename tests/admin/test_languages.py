@@ -47,6 +47,7 @@ class TestPortuguese:
         with override("pt-br"):
             assert translated(error.message) != error.message
             assert translated(error.next_action) != error.next_action
+            assert not error.if_given_up or translated(error.if_given_up) != error.if_given_up
 
     def test_knows_the_form_and_the_remedies_of_whatsapp(self) -> None:
         spec = registry.provider("whatsapp").spec
