@@ -202,6 +202,7 @@ def _outcome(found: Found) -> Outcome:
             f"Started as {' '.join(word for word in parts.web_command(os.environ) if '=' in word)}.",
             f"Web processes, the server's parent first (MB PSS): {', '.join(f'{size:.0f}' for size in found.pss_mb)}.",
             f"Noise: a fixed piece of work took {probes.text(1)} ms, its lowest when the machine was ours alone.",
+            f"That work's ms before a round at 16 -> its requests/s: {_by_probe(found)}.",
             f"{ROUNDS} rounds, median (lowest..highest). CPU in ms per request. Workers, beat and sandbox do not run.",
         ],
         figures={
@@ -214,6 +215,12 @@ def _outcome(found: Found) -> Outcome:
             "probe_ms": probes.figures(),
         },
     )
+
+
+def _by_probe(found: Found) -> str:
+    before = found.probes_ms[CONNECTIONS.index(16) :: len(CONNECTIONS)]
+    pairs = sorted(zip(before, (rounds.per_second for rounds in found.honest[16]), strict=True))
+    return ", ".join(f"{probe:.0f} -> {rate:,.0f}" for probe, rate in pairs)
 
 
 def _bars(found: Found) -> list[Bar]:
