@@ -6,7 +6,6 @@ Reactions, edits and deletions are rows of their own and show on the message the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from channels_app.contract import MEDIA_TYPES
 from channels_app.models import Direction, MediaState, Message, MessageStatus, Template
+from channels_app.services.template_rules import PLACEHOLDER, component, objects
 
 HIDDEN_TYPES = ("reaction", "edit", "revoke")
 """Rows that act on another message and are no lines of their own."""
@@ -47,8 +47,6 @@ TICKS: Mapping[str, tuple[str, str]] = {
     MessageStatus.EXPIRED: ("timer_off", "rg-no"),
 }
 """Status of a sent message -> icon and color."""
-
-_PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,16 +102,6 @@ def bubbles(messages: Sequence[Message]) -> list[Bubble]:
         day = message.occurred_at.date()
         made.append(_bubble(message, templates=templates, quotes=quotes, is_new_day=is_new))
     return made
-
-
-def placeholders(text: str) -> list[str]:
-    """Return the names of a template text's variables, each once, in order: "1", "2" or names."""
-    return list(dict.fromkeys(_PLACEHOLDER.findall(text)))
-
-
-def component(components: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str, Any]:
-    """Return a template's component of a kind such as "BODY"; empty where it has none."""
-    return next((item for item in _objects(components) if str(item.get("type", "")).upper() == kind), {})
 
 
 def _bubble(
@@ -202,7 +190,7 @@ def _template(message: Message, templates: Mapping[tuple[str, str], Template]) -
     return _Parts(
         text="\n".join(part for part in (header, body) if part),
         footer=str(component(row.components, "FOOTER").get("text", "")),
-        choices=[str(button.get("text", "")) for button in _objects(buttons)],
+        choices=[str(button.get("text", "")) for button in objects(buttons)],
     )
 
 
@@ -213,10 +201,10 @@ def _language(content: Mapping[str, Any]) -> str:
 
 def _filled(text: Any, sent: Mapping[str, Any]) -> str:
     values: dict[str, str] = {}
-    for number, parameter in enumerate(_objects(sent.get("parameters")), start=1):
+    for number, parameter in enumerate(objects(sent.get("parameters")), start=1):
         name = str(parameter.get("parameter_name") or number)
         values[name] = str(parameter.get("text", ""))
-    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), str(text))
+    return PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), str(text))
 
 
 def _interactive(message: Message) -> _Parts:
@@ -224,9 +212,9 @@ def _interactive(message: Message) -> _Parts:
     if "title" in content:  # what a person tapped
         return _Parts(text=str(content["title"]), lines=[str(content.get("description") or "")])
     action = _object(content.get("action"))
-    buttons = [str((_object(item.get("reply")) or item).get("title", "")) for item in _objects(action.get("buttons"))]
-    sections = _objects(action.get("sections"))
-    rows = [str(row.get("title", "")) for section in sections for row in _objects(section.get("rows"))]
+    buttons = [str((_object(item.get("reply")) or item).get("title", "")) for item in objects(action.get("buttons"))]
+    sections = objects(action.get("sections"))
+    rows = [str(row.get("title", "")) for section in sections for row in objects(section.get("rows"))]
     parameters = _object(action.get("parameters"))
     other = [str(value) for value in (parameters.get("display_text"), parameters.get("flow_cta")) if value]
     return _Parts(text=message.text or _worded(content.get("body")), footer=_worded(content.get("footer")),
@@ -246,15 +234,15 @@ def _location(message: Message) -> _Parts:
 
 def _contacts(message: Message) -> _Parts:
     lines = []
-    for card in _objects(message.content.get("contacts")):
+    for card in objects(message.content.get("contacts")):
         name = _object(card.get("name")).get("formatted_name", "")
-        phones = ", ".join(str(phone.get("phone", "")) for phone in _objects(card.get("phones")))
+        phones = ", ".join(str(phone.get("phone", "")) for phone in objects(card.get("phones")))
         lines.append(" · ".join(part for part in (str(name), phones) if part))
     return _Parts(lines=lines)
 
 
 def _order(message: Message) -> _Parts:
-    items = _objects(message.content.get("items") or message.content.get("product_items"))
+    items = objects(message.content.get("items") or message.content.get("product_items"))
     lines = [f"{item.get('quantity', 1)} x {item.get('product_retailer_id', item.get('id', ''))}" for item in items]
     return _Parts(text=message.text, lines=lines)
 
@@ -262,10 +250,6 @@ def _order(message: Message) -> _Parts:
 def _object(value: Any) -> Mapping[str, Any]:
     """Take an object: what vendors and callers send is theirs, and one odd message must not close a conversation."""
     return value if isinstance(value, Mapping) else {}
-
-
-def _objects(value: Any) -> Sequence[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else ()
 
 
 _READERS: Mapping[str, Callable[[Message], _Parts]] = {

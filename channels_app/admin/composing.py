@@ -9,9 +9,9 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from channels_app.admin.bubbles import component, placeholders
 from channels_app.contract import SendsMessages
 from channels_app.models import Conversation, Template
+from channels_app.services.template_rules import component, placeholders
 from core import clock
 from integrations.models import Integration
 

@@ -31,7 +31,7 @@ from channels_app.contract import (
 )
 from channels_app.contract import Template as TemplateContent
 from channels_app.models import Contact, Conversation, Direction, MediaState, Message
-from channels_app.services import media, people, templates
+from channels_app.services import media, people, template_rules, templates
 from channels_app.services.readiness import class_with, refuse, refusing, require_usable
 from channels_app.services.records import SILENT
 from channels_app.services.statuses import SEND, order_key
@@ -124,6 +124,8 @@ def _read(integration: Integration, kind_name: str, data: Any, *, actor: Actor) 
     template = None
     if isinstance(content, TemplateContent):
         template = templates.approved(integration, name=content.name, language=content.language, actor=actor)
+        if template is not None:
+            template_rules.check_parameters(template, content)
     return _Draft(
         integration=integration,
         provider=provider,

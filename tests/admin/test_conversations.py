@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from channels_app.admin.bubbles import bubbles, placeholders
+from channels_app.admin.bubbles import bubbles
 from channels_app.admin.composing import template_content
 from channels_app.models import Conversation, Direction, Message, Template
+from channels_app.services.template_rules import placeholders
 from core import clock
 from dispatch.models import OutboxEntry
 from tenants.context import in_organization

@@ -52,6 +52,11 @@ def template(integration):
     )
 
 
+def body(*texts: str) -> dict:
+    """The parameters of a template's body."""
+    return {"type": "body", "parameters": [{"type": "text", "text": text} for text in texts]}
+
+
 def refused(error) -> tuple[str, str]:
     """The field and the text of a refusal."""
     ((field, texts),) = error.value.errors.items()
@@ -107,7 +112,8 @@ class TestRules:
         vendor.answer("GET", "/v26.0/200000000000001/message_templates", "templates__page_2")
         vendor.answer("GET", "/v26.0/200000000000001/message_templates", "templates__page_1", times=1)
 
-        message = send(type="template", content={"name": "order_update", "language": {"code": "pt_BR"}})
+        content = {"name": "order_update", "language": {"code": "pt_BR"}, "components": [body("8841")]}
+        message = send(type="template", content=content)
         with pytest.raises(ValidationFailed):
             send(type="template", content={"name": "never_seen", "language": "en"})
 

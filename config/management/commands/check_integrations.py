@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from audit.services import Actor
 from config.commands import chosen_organizations
 from dispatch.models import LinkStatus
+from integrations import registry
 from integrations.models import Integration
 from integrations.services.health import TestResult, test_connection
 from tenants.context import in_organization
@@ -30,6 +31,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, organization: str, provider: str, **options: Any) -> None:
         """Test, print one line each, fail if one failed."""
+        if provider and registry.find(provider) is None:
+            raise CommandError(f"There is no provider {provider!r}; `manage.py providers` lists them.")
         tested = failed = 0
         for found in chosen_organizations(organization):
             with in_organization(found):
