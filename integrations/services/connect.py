@@ -25,6 +25,7 @@ from integrations import registry
 from integrations.contract import AuthenticationFailed, CheckResult, Field, FieldKind, Provider, RegistersWebhook
 from integrations.models import Integration
 from integrations.services import credentials, issues, links
+from integrations.services.check_rows import keep_check
 from integrations.services.credentials import Purpose, audit_target
 from integrations.services.links import refuse_ended
 from integrations.services.outbox import release_parked
@@ -46,6 +47,7 @@ class Connecting:
     existing: Integration | None = None
     secrets: Secrets = field(default_factory=lambda: Secrets({}), repr=False)
     check: CheckResult | None = None
+    check_ms: float = 0.0
 
 
 def connect(
@@ -143,8 +145,10 @@ def live_check(work: Connecting) -> None:
         settings_values=work.settings,
         secrets=work.secrets,
     )
+    started = clock.now()
     try:
         work.check = provider.check()
+        work.check_ms = round((clock.now() - started).total_seconds() * 1000, 1)
     except AuthenticationFailed as error:
         error.field = error.field or _credential_field(work.provider)
         raise
@@ -206,6 +210,7 @@ def _stored(work: Connecting) -> Integration:
         integration.webhook_url = links.make_webhook_route(integration, work.secrets)
         integration.save(update_fields=["webhook_url"])
     links.mirror(integration)
+    keep_check(integration, at=clock.now(), duration_ms=work.check_ms, verdicts=check.verdicts)
     links.schedule_refresh(integration, stored.expires_at)
     action = "credential.replaced" if work.existing else "integration.connected"
     record(

@@ -22,12 +22,12 @@ from integrations.contract import (
 )
 from integrations.models import Integration
 from integrations.services import issues, links
+from integrations.services.check_rows import keep_check
 from integrations.services.connect import REGISTER
 from integrations.services.credentials import Purpose, audit_target
 from integrations.services.outbox import release_parked
 from integrations.services.providers import provider_for
-from meter.models import HealthCheck
-from tenants.context import in_organization, require_organization
+from tenants.context import in_organization
 
 ACCOUNT_CHANGED = "account_changed"
 SWEEP_WITHIN = timedelta(seconds=50)
@@ -140,16 +140,12 @@ def _write_down(integration: Integration, check: CheckResult | None, result: Tes
         _write_failure(integration, result.error)
     integration.save()
     links.mirror(integration)
-    HealthCheck.objects.create(
-        organization_schema=require_organization(),
-        link_id=integration.id,
-        provider=integration.provider,
+    keep_check(
+        integration,
         at=result.checked_at,
-        is_ok=result.success,
         duration_ms=result.duration_ms,
-        error_class=result.error.name if result.error else "",
-        detail=result.error.message if result.error else integration.health_cause,
-        verdicts=[{"capability": v.capability, "ok": v.ok, "detail": v.detail} for v in result.verdicts],
+        verdicts=result.verdicts,
+        error=result.error,
     )
 
 
