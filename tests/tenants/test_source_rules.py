@@ -61,3 +61,48 @@ def test_no_task_waits_longer_than_the_broker_bears():
     users = [str(path.relative_to(ROOT)) for path in modules() if {"apply_async"} & calls_and_names(path)]
 
     assert users == []
+
+
+def test_nobody_enters_by_with_organization():
+    """`with tenant:` shares one list between threads and ends in the wrong one (rule 3)."""
+    users = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.With)
+        for item in node.items
+        if isinstance(item.context_expr, ast.Name | ast.Attribute)
+        and ast.unparse(item.context_expr).rpartition(".")[2] in {"organization", "tenant", "org"}
+    ]
+
+    assert users == []
+
+
+def test_the_search_path_is_set_for_every_cursor(settings):
+    """With TENANT_LIMIT_SET_CALLS a rolled back savepoint reads the wrong tenant (rule 5)."""
+    assert settings.TENANT_LIMIT_SET_CALLS is False
+    assert settings.DATABASES["default"].get("ATOMIC_REQUESTS", False) is False
+
+
+def test_raw_connections_are_used_for_receiving_alone():
+    """A raw connection keeps the last search path (rule 6); the one for receiving never leaves public."""
+    names = {"getconn", "ensure_connection"}
+    users = [
+        str(path.relative_to(ROOT))
+        for path in modules()
+        for tree in [ast.parse(path.read_text())]
+        if names & calls_and_names(path)
+        or any(
+            isinstance(node, ast.Attribute) and node.attr == "connection" and "connection" in ast.unparse(node.value)
+            for node in ast.walk(tree)
+        )
+    ]
+
+    assert users == ["dispatch/prepared.py"]
+
+
+def test_no_answer_outlives_its_view():
+    """A streamed body runs in public after the middleware left the organization (rule 13); files alone are streamed."""
+    users = [str(path.relative_to(ROOT)) for path in modules() if "StreamingHttpResponse" in calls_and_names(path)]
+
+    assert users == []
