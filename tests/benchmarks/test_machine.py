@@ -14,6 +14,8 @@ from benchmarks import machine
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+AT_LEAST_S = 0.25
+"""The kernel counts in ticks of 10 ms, for user and system time apart: the figure may be a little low for ever."""
 
 
 class TestCpu:
@@ -22,18 +24,18 @@ class TestCpu:
 
         subprocess.run([sys.executable, "-S", "-c", BUSY], check=True)
 
-        assert machine.cpu_s(os.getpid()) - before >= 0.3
-        assert machine.busy_s() - all_before >= 0.25
+        assert machine.cpu_s(os.getpid()) - before >= AT_LEAST_S
+        assert machine.busy_s() - all_before >= AT_LEAST_S
 
     def test_counts_children_that_run(self) -> None:
         child = subprocess.Popen([sys.executable, "-S", "-c", BUSY + "\ninput()"], stdin=subprocess.PIPE)
         try:
             end = time.monotonic() + 20
-            while machine.cpu_s(child.pid) < 0.3 and time.monotonic() < end:
+            while machine.cpu_s(child.pid) < AT_LEAST_S and time.monotonic() < end:
                 time.sleep(0.02)
 
             assert child.pid in machine.descendants(os.getpid())
-            assert machine.cpu_s(child.pid) >= 0.3
+            assert machine.cpu_s(child.pid) >= AT_LEAST_S
             assert machine.pss_mb(child.pid)[child.pid] > 0.5
         finally:
             child.communicate(b"\n")

@@ -220,7 +220,9 @@ class TestStop:
         command = " ".join(installation.command("server", "one"))
         makefile = installation.folder / "Makefile"
         makefile.write_text(f"run:\n\t@STOP_WITH_PARENT=1 exec {command}\n")
-        process = installation.run(in_front=("make", "-f", str(makefile), "run"))
+        # A shell lets what runs in its background ignore SIGINT, and make then ignores it for good.
+        heeding = ("env", "--default-signal=INT")
+        process = installation.run(in_front=(*heeding, "make", "-f", str(makefile), "run"))
 
         process.send_signal(signal.SIGINT)
         process.wait(timeout=STOP_WITHIN_S)
