@@ -31,7 +31,7 @@ def handle(integration: Integration, event_row: Event, event: InboundEvent) -> N
 def _received(integration: Integration, data: Any, at: datetime) -> None:
     message = records.record_inbound(integration, data, at=at)
     if message is not None:
-        usage.count(integration, usage.MESSAGES_RECEIVED)
+        usage.count(integration, usage.MESSAGES_IN)
         outbox.publish("message.received", str(message.id), details={"type": message.type})
 
 

@@ -101,7 +101,7 @@ class SendMessage:
             statuses.note_earlier_statuses(locked)
         if locked.external_id and integration is not None:
             records.apply_to_target(locked)
-            usage.count(integration, usage.MESSAGES_SENT)
+            usage.count(integration, usage.MESSAGES_OUT)
 
     def give_up(self, entry: OutboxEntry, integration: Integration | None, error: ProviderError) -> None:
         """Fail or expire the message with the error, and draw the consequences for the integration."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from integrations.models import Integration
-from meter.models import UsageRecord
+from meter import usage
 from tenants.context import require_organization
 
-MESSAGES_SENT = "messages_sent"
-MESSAGES_RECEIVED = "messages_received"
+MESSAGES_OUT = "messages_out"
+MESSAGES_IN = "messages_in"
 MEDIA_BYTES = "media_bytes"
 
 
@@ -15,7 +15,7 @@ def count(integration: Integration, unit: str, quantity: int = 1) -> None:
     """Add a quantity in the caller's transaction; a unit that the provider does not declare is not counted."""
     if unit not in {declared.name for declared in integration.provider_class.spec.usage}:
         return
-    UsageRecord.objects.create(
+    usage.count(
         organization_schema=require_organization(),
         link_id=integration.id,
         provider=integration.provider,

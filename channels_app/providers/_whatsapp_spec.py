@@ -265,8 +265,8 @@ SPEC = ProviderSpec(
     errors=(*_SENDING_ERRORS, *_LIMIT_ERRORS, *_ACCOUNT_ERRORS, *GRAPH_ERRORS),
     health=HealthSpec(period_s=HOUR_S),
     usage=(
-        UsageUnit(name="messages_sent", label="Messages sent"),
-        UsageUnit(name="messages_received", label="Messages received"),
+        UsageUnit(name="messages_out", label="Messages sent"),
+        UsageUnit(name="messages_in", label="Messages received"),
         UsageUnit(name="media_bytes", label="Bytes of files moved"),
     ),
     compliance=("LGPD", "GDPR"),

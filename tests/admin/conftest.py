@@ -139,7 +139,7 @@ def _traffic(place: Place, integration: Any) -> None:
     common = {"organization_schema": schema, "link_id": integration.id, "provider": "whatsapp"}
     check = HealthCheck.objects.create(**common, is_ok=False, duration_ms=12.5, verdicts=[])
     call = Call.objects.create(**common, operation="send", method="POST", url="https://example.com/x", duration_ms=3)
-    usage = UsageRecord.objects.create(**common, unit="messages_sent", quantity=1)
+    usage = UsageRecord.objects.create(**common, unit="messages_out", quantity=1)
     note = notify(kind="issue.opened", text="Something opened.", target=("integration", integration.id))
     place.ids.update(
         webhookdelivery=delivery_id,

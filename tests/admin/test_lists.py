@@ -40,7 +40,7 @@ def _models() -> dict[str, tuple[Any, tuple[str, ...]]]:
         "integrations/issue": (Issue, ("cause",)),
         "meter/healthcheck": (HealthCheck, ()),
         "meter/call": (Call, ()),
-        "meter/usagerecord": (UsageRecord, ()),
+        "meter/usagerecord": (UsageRecord, ("unit",)),
         "channels_app/message": (Message, ("external_id",)),
         "channels_app/template": (Template, ("name",)),
     }

@@ -48,7 +48,7 @@ class TestReceiving:
         assert message.conversation.unread_count == 1
         assert message.conversation.last_inbound_at == message.occurred_at
         usage = UsageRecord.objects.get(link_id=integration.id)
-        assert (usage.unit, usage.quantity) == ("messages_received", 1)
+        assert (usage.unit, usage.quantity) == ("messages_in", 1)
 
     def test_writes_nothing_twice(self, deliver):
         deliver("message_text__phone")

@@ -224,7 +224,7 @@ class TestSending:
         body = vendor.last("POST", MESSAGES).json
         assert (body["to"], body["text"]["body"]) == (PHONE, "Hi")
         assert body["biz_opaque_callback_data"] == str(message.id)
-        assert UsageRecord.objects.get(unit="messages_sent").quantity == 1
+        assert UsageRecord.objects.get(unit="messages_out").quantity == 1
         work()
         assert len(vendor.calls) == 1
 

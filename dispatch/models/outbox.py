@@ -1,0 +1,60 @@
+"""What is to be done outside."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from core import clock
+from core.ids import new_id
+from dispatch.models.claimable import Claimable
+
+
+class OutboxStatus(models.TextChoices):
+    """The life of work to do outside."""
+
+    WAITING = "waiting", _("waiting")
+    WORKING = "working", _("being worked on")
+    DONE = "done", _("done")
+    FAILED = "failed", _("failed")
+    PARKED = "parked", _("parked")
+    EXPIRED = "expired", _("expired")
+    CANCELED = "canceled", _("canceled")
+
+
+class OutboxEntry(Claimable):
+    """
+    Work to do outside, committed together with its cause.
+
+    `failover_link_id` is a second integration of the same capability; `failed_over_from` the first, once it was left.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization_schema = models.CharField(max_length=41)
+    link_id = models.UUIDField(null=True)
+    kind = models.CharField(max_length=40)
+    object_id = models.CharField(max_length=80, blank=True)
+    object_key = models.CharField(max_length=200, blank=True)
+    details = models.JSONField(default=dict)
+    status = models.CharField(max_length=10, choices=OutboxStatus.choices, default=OutboxStatus.WAITING)
+    failover_link_id = models.UUIDField(null=True, blank=True)
+    failed_over_from = models.UUIDField(null=True, blank=True)
+    intent_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=clock.now)
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("outbox entry")
+        verbose_name_plural = _("outbox entries")
+        indexes = [
+            models.Index(
+                fields=["link_id", "next_attempt_at"], name="outbox_due", condition=Q(status__in=["waiting", "working"])
+            ),
+            models.Index(fields=["link_id", "object_key"], name="outbox_object", condition=~Q(object_key="")),
+            models.Index(fields=["organization_schema", "-created_at"], name="outbox_by_organization"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
