@@ -8,7 +8,7 @@ for _name in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "CACHE_URL", "S
     os.environ.pop(_name, None)
 
 from config.settings.base import *  # noqa: E402, F403
-from config.settings.base import CACHES, DATABASES  # noqa: E402
+from config.settings.base import CACHES, DATA_DIR, DATABASES  # noqa: E402
 
 TEST_DATABASE = (
     os.environ.get("TEST_DATABASE_NAME") or f"test_{os.getppid()}_{os.environ.get('PYTEST_XDIST_WORKER', os.getpid())}"
@@ -21,6 +21,7 @@ DATABASES["default"] = {
     "OPTIONS": {key: value for key, value in DATABASES["default"]["OPTIONS"].items() if key != "pool"},
 }
 INGRESS_DATABASE = "default"
+EVIDENCE_URL = f"file://{DATA_DIR}/evidence/{TEST_DATABASE}"  # heads of another database are damage to this one
 
 CACHES["default"]["KEY_PREFIX"] = TEST_DATABASE
 CELERY_BROKER_URL = "memory://"
