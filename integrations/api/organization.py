@@ -1,11 +1,11 @@
-"""What belongs to the whole organization: API keys, members, usage, the audit trail."""
+"""What belongs to the whole organization: API keys, members, the audit trail."""
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 
-from django.db.models import QuerySet, Sum
+from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
@@ -23,11 +23,7 @@ from integrations.api.serializers import Data
 from integrations.api.views import RegistryView, get_or_404
 from integrations.models import Integration
 from integrations.services import people
-from meter.models import UsageRecord, today
 from tenants.context import require_organization
-
-LONGEST_USAGE = timedelta(days=92)
-"""A quarter: days, units and integrations multiply, and an answer should fit a page of a report."""
 
 
 class ApiKeySerializer(Data):
@@ -69,16 +65,6 @@ class MemberSerializer(Data):
     role = serializers.CharField()
     is_active = serializers.BooleanField()
     created_at = TimeField()
-
-
-class UsageSerializer(Data):
-    """A quantity of one unit on one day."""
-
-    day = serializers.DateField()
-    integration = serializers.UUIDField(source="link_id")
-    provider = serializers.CharField()
-    unit = serializers.CharField()
-    quantity = serializers.DecimalField(max_digits=26, decimal_places=6, normalize_output=True)
 
 
 class PartySerializer(Data):
@@ -196,38 +182,6 @@ class MembersView(RegistryView):
         return self.paginate(found.select_related("user"), MemberSerializer)
 
 
-class UsageView(RegistryView):
-    """What was counted, by day."""
-
-    scope = "usage"
-    filters = frozenset({"since", "until", "integration", "unit", "provider"})
-
-    @extend_schema(
-        operation_id="usage_list",
-        parameters=[
-            OpenApiParameter("since", date, description="First day (UTC); default 30 days ago."),
-            OpenApiParameter("until", date, description="Last day; default today. At most 92 days."),
-            *(OpenApiParameter(name, str) for name in ("integration", "provider", "unit")),
-        ],
-        responses=page_of(UsageSerializer),
-    )
-    def get(self, request: Request) -> Response:
-        """Sum usage by day, integration and unit, the newest day first; always one page."""
-        rows = self._counted().values("day", "link_id", "provider", "unit").annotate(quantity=Sum("quantity"))
-        results = UsageSerializer(rows.order_by("-day", "provider", "link_id", "unit"), many=True).data
-        return Response({"next": None, "previous": None, "results": results})
-
-    def _counted(self) -> QuerySet[UsageRecord]:
-        query = self.query
-        since, until = _days(query.get("since", ""), query.get("until", ""))
-        own = Integration.objects.of_environment(self.environment)
-        if wanted := query.get("integration"):
-            own = own.filter(id=self.get_integration(wanted).id)
-        exact = {name: query[name] for name in ("unit", "provider") if name in query}
-        links = list(own.values_list("id", flat=True))
-        return UsageRecord.objects.filter(day__range=(since, until), link_id__in=links, **exact)
-
-
 class AuditEntriesView(RegistryView):
     """The audit trail."""
 
@@ -265,19 +219,3 @@ def keys_of(environment: str) -> QuerySet[ApiKey]:
 
 def _party(kind: str, party_id: str, label: str) -> Any:
     return PartySerializer({"kind": kind, "id": party_id, "label": label}).data
-
-
-def _days(since: str, until: str) -> tuple[date, date]:
-    last = _day("until", until) if until else today()
-    first = _day("since", since) if since else max(date.min + timedelta(days=30), last) - timedelta(days=30)
-    if not timedelta(0) <= last - first <= LONGEST_USAGE:
-        text = f"Use a range of at most {LONGEST_USAGE.days} days, since before until."
-        raise ValidationFailed("The range of days cannot be used.", errors={"since": [text]})
-    return first, last
-
-
-def _day(name: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ValidationFailed("A day cannot be read.", errors={name: ["Use a day such as 2026-11-02."]}) from None

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path, re_path
 
-from integrations.api import catalogue, connections, history, organization
+from integrations.api import catalogue, connections, history, organization, usage
 from integrations.api.views import UnknownAddress
 
 _ONE = "integrations/<str:integration_id>/"
@@ -29,7 +29,7 @@ urlpatterns: list[URLPattern] = [
     path("api-keys/", organization.ApiKeysView.as_view(), name="api-keys"),
     path("api-keys/<str:key_id>/", organization.ApiKeyView.as_view(), name="api-key"),
     path("members/", organization.MembersView.as_view(), name="members"),
-    path("usage/", organization.UsageView.as_view(), name="usage"),
+    path("usage/", usage.UsageView.as_view(), name="usage"),
     path("audit-entries/", organization.AuditEntriesView.as_view(), name="audit-entries"),
     path("audit-entries/verify/", organization.AuditVerificationView.as_view(), name="audit-entries-verify"),
     re_path(r"^.*$", UnknownAddress.as_view(), name="unknown-address"),

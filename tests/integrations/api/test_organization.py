@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
 from rest_framework.test import APIClient
 
 from accounts.models import ApiKey
-from meter.models import UsageRecord, today
-from tenants.context import in_organization
 
 KEYS = "/api/v1/api-keys/"
 
@@ -92,35 +89,6 @@ class TestMembers:
         rows = api().get("/api/v1/members/").json()["results"]
 
         assert [(row["email"], row["role"]) for row in rows] == [("viewer@example.com", "viewer")]
-
-
-class TestUsage:
-    def test_is_summed_by_day_and_unit(self, api: Any, connected: Any, organization: Any) -> None:
-        test, live = connected(), connected(account="acc2", environment="live")
-        with in_organization(organization):
-            for link, quantity in ((test, "1.5"), (test, "2"), (live, "40")):
-                UsageRecord.objects.create(
-                    organization_schema=organization.schema_name, link_id=link.id, provider="fictional",
-                    unit="things", quantity=Decimal(quantity),
-                )  # fmt: skip
-
-        rows = api().get(f"/api/v1/usage/?integration={test.id}&unit=things").json()["results"]
-
-        assert rows == [
-            {
-                "day": today().isoformat(), "integration": str(test.id), "provider": "fictional", "unit": "things",
-                "quantity": "3.5",
-            }
-        ]  # fmt: skip
-        assert api().get(f"/api/v1/usage/?integration={live.id}").status_code == 404
-        assert len(api().get("/api/v1/usage/").json()["results"]) == 1
-
-    @pytest.mark.parametrize("query", ["since=x", "since=2026-01-01&until=2025-01-01", "since=2020-01-01"])
-    def test_refuses_ranges_it_cannot_use(self, api: Any, query: str) -> None:
-        assert api().get(f"/api/v1/usage/?{query}").status_code == 422
-
-    def test_takes_the_first_days_of_the_calendar(self, api):
-        assert api().get("/api/v1/usage/?until=0001-01-02").json()["results"] == []
 
 
 class TestAuditEntries:
