@@ -1,6 +1,6 @@
 """The admin of the framework; importing it registers every page with its site (Django's autodiscovery does)."""
 
-from integrations.admin import connect, deliveries, integrations, people, platform, records, users
+from integrations.admin import connect, deliveries, integrations, people, platform, records, usage, users
 from integrations.admin.sites import organization_site, platform_site
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "platform",
     "platform_site",
     "records",
+    "usage",
     "users",
 ]

@@ -1,4 +1,4 @@
-"""An organization's read-only lists: events, issues, health checks, calls, usage, audit and notifications."""
+"""An organization's read-only lists: events, issues, health checks, calls, audit and notifications."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from django.utils.translation import gettext_lazy
 
 from audit.models import AuditEntry
 from core import clock
-from integrations import registry
 from integrations.admin.base import PlatformRowsAdmin, ReadOnlyAdmin
 from integrations.admin.show import WHO, badge, code, provider_label
 from integrations.admin.sites import organization_site, platform_site
 from integrations.models import Event, Integration, Issue
-from meter.models import Call, HealthCheck, UsageRecord
+from meter.models import Call, HealthCheck
 from notifications.models import Notification
 
 SHOWN_ID = 20
@@ -186,29 +185,6 @@ class CallAdmin(LinkedRowsAdmin):
         if obj.status is None:
             return badge("failed", _("no answer"))
         return badge("done" if not obj.error_class else "failed", str(obj.status))
-
-
-@admin.register(UsageRecord, site=organization_site)
-class UsageRecordAdmin(LinkedRowsAdmin):
-    """What was used, by unit."""
-
-    list_display = ("day", "shown_integration", "shown_unit", "shown_quantity", "at")
-    list_filter = ("unit", OfIntegration, ("day", admin.DateFieldListFilter))
-    ordering = ("-at",)
-    fields = ("day", "shown_integration", "shown_unit", "shown_quantity", "at")
-    readonly_fields = fields
-
-    @admin.display(description=gettext_lazy("unit"), ordering="unit")
-    def shown_unit(self, obj: UsageRecord) -> str:
-        """The unit by its label."""
-        found = registry.find(obj.provider)
-        labels = {unit.name: unit.label for unit in found.spec.usage} if found else {}
-        return _(labels.get(obj.unit, obj.unit))
-
-    @admin.display(description=gettext_lazy("quantity"), ordering="quantity")
-    def shown_quantity(self, obj: UsageRecord) -> str:
-        """The quantity without empty decimals."""
-        return f"{obj.quantity.normalize():f}"
 
 
 @admin.register(AuditEntry, site=organization_site)
