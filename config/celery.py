@@ -7,6 +7,8 @@ from typing import Any
 
 from celery import Celery
 
+from core.pace import scaled
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
 
 SCHEDULE: dict[str, dict[str, Any]] = {
@@ -22,14 +24,26 @@ SCHEDULE: dict[str, dict[str, Any]] = {
 }
 """Seconds between two runs; 10 s bounds how long a lost wake-up can delay a row (RELIABILITY section 1)."""
 
+SHORTEST_PERIOD_S = 0.5
+"""A shortened schedule goes no further: beat and two cores have other things to do."""
+
+KEPT_AT_LEAST_S = 5.0
+"""A sweep waits this long for a free worker, however short its period is."""
+
 app = Celery("registry")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.conf.beat_schedule = {
-    name: {
+
+
+def beat_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return a line of the schedule as beat reads it, at the pace of this process."""
+    period_s = max(SHORTEST_PERIOD_S, scaled(entry["schedule"]))
+    expires_s = max(KEPT_AT_LEAST_S, period_s * 2)
+    return {
         "task": entry["task"],
-        "schedule": entry["schedule"],
-        "options": {"expires": entry["schedule"] * 2, "queue": entry.get("queue", "health")},
+        "schedule": period_s,
+        "options": {"expires": expires_s, "queue": entry.get("queue", "health")},
     }
-    for name, entry in SCHEDULE.items()
-}
+
+
+app.conf.beat_schedule = {name: beat_entry(entry) for name, entry in SCHEDULE.items()}
 app.autodiscover_tasks()

@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from core import clock
+from core.fault_points import reach
 from core.secret import Secret, Secrets
 from dispatch import inbox
 from dispatch.waker import wake
@@ -101,6 +102,7 @@ def _receive(provider: type[ReceivesWebhooks], inbound: InboundRequest, token: s
         provider.verify(inbound, secrets)
     except SignatureRefused as error:
         return _refuse(provider, inbound, route, error)
+    reach("ingress.before_commit")
     stored = inbox.store(
         inbox.Hit(
             provider=_key(provider),
@@ -112,6 +114,7 @@ def _receive(provider: type[ReceivesWebhooks], inbound: InboundRequest, token: s
             received_at=inbound.received_at,
         )
     )
+    reach("ingress.committed")
     counters.received(_key(provider), is_new=stored is not None)
     if stored is not None:
         wake("inbound")
