@@ -20,6 +20,7 @@ from accounts.services import add_member, create_api_key, find_api_key
 from audit.services import Actor
 from channels_app.models import Conversation, Message
 from channels_app.services import send_message
+from config.demo import failing
 from config.demo.sandbox_api import SandboxAccount, SandboxControl
 from core.ids import new_token
 from dispatch.inbox import open_app_secrets
@@ -70,6 +71,8 @@ def build() -> Demo:
     _platform_app(control)
     known = {entry["slug"]: entry for entry in kept.get("organizations", [])}
     made = [_organization(account, staff, control, known) for account in control.whatsapp_accounts()[:2]]
+    with in_organization(Organization.objects.get(slug=made[0]["slug"])):
+        made[0]["mends_stripe"] = failing.show_failure(control, actor=ACTOR)
     demo = Demo(password, made)
     _write(demo)
     return demo

@@ -49,8 +49,22 @@ class SandboxControl:
         """Do what a person does in the App Dashboard: name the app's own callback."""
         self._call("POST", f"apps/{app_id}/webhook", json={"url": url, "verify_token": verify_token})
 
-    def _call(self, method: str, path: str, **arguments: Any) -> Any:
-        answer = requests.request(method, f"{self.url}/control/whatsapp/{path}", timeout=TIMEOUT_S, **arguments)
+    def stripe_key(self) -> str:
+        """Return a key of the sandbox's Stripe account that works."""
+        account = self._call("GET", "accounts", vendor="stripe")["accounts"][0]
+        return str(next(found["key"] for found in account["keys"] if "account" in found["rights"]))
+
+    def add_stripe_key(self, key: str) -> None:
+        """Make another key of the same account."""
+        body = {"key": key, "rights": ["account", "balance", "webhook_endpoints"]}
+        self._call("POST", "keys", vendor="stripe", json=body)
+
+    def revoke_stripe_key(self, key: str) -> None:
+        """Do what a person does in the Dashboard who rolls a key."""
+        self._call("POST", f"keys/{key}/revoke", vendor="stripe")
+
+    def _call(self, method: str, path: str, *, vendor: str = "whatsapp", **arguments: Any) -> Any:
+        answer = requests.request(method, f"{self.url}/control/{vendor}/{path}", timeout=TIMEOUT_S, **arguments)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 

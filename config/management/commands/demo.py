@@ -23,8 +23,10 @@ BANNER = """
      curl {url}/api/v1/channels/messages/ -H "Authorization: Bearer {key}" \\
        -H "Content-Type: application/json" \\
        -d '{{"integration": "{integration}", "to": "+{customer}", "type": "text", "text": {{"body": "Olá!"}}}}'
-  3. Break it. In the sandbox ({sandbox}/) make WhatsApp answer 500 or revoke the token,
-     press "Test connection" and read what the registry says to do.
+  3. Mend what is broken. Stripe of this organization fails on purpose: its key was revoked. Open
+     {url}/o/{slug}/admin/, read the issue, press Reconnect and give it the key
+     {mends_stripe}
+     In {sandbox}/ you can break more: let WhatsApp answer 500 and press Test.
 
   Browse the API: {url}/api/docs/     Stop: Ctrl-C (the data stays)
 """
@@ -51,6 +53,7 @@ class Command(BaseCommand):
                 key=first["api_key"],
                 phone=first["phone_number_id"],
                 integration=first["integration"],
+                mends_stripe=first["mends_stripe"],
                 customer=build.CUSTOMERS.get(first["slug"], build.NOBODY)[0],
             )
         )
