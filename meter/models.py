@@ -58,9 +58,10 @@ class Call(Measured):
 
 
 class HealthCheck(Measured):
-    """One live check of a link."""
+    """One live check of a link; `health` is what it led to, from which the changes of a link's state are told."""
 
     is_ok = models.BooleanField()
+    health = models.CharField(max_length=12, blank=True, default="", db_default="")
     duration_ms = models.FloatField()
     error_class = models.CharField(max_length=40, blank=True)
     detail = models.TextField(blank=True)
