@@ -13,7 +13,7 @@ from audit.services import link_entries
 from core import clock
 from dispatch.models import WebhookDelivery
 from dispatch.waker import wake, woken
-from integrations.services import deliveries, health, outbox, quarantine, retention, tokens, trail
+from integrations.services import crew, health, outbox, quarantine, retention, tokens, trail
 from tenants.tasks import PublicTask
 
 log = structlog.get_logger(__name__)
@@ -38,14 +38,14 @@ ROUNDS_WITHIN = timedelta(seconds=15)
 def work_deliveries(**kwargs: object) -> None:
     """Work off received webhooks until none is due."""
     woken("inbound")
-    _until_empty(deliveries.work_deliveries, queue="inbound")
+    _until_empty(crew.work_deliveries, queue="inbound")
 
 
 @shared_task(base=PublicTask, name="integrations.tasks.work_outbox")
 def work_outbox(**kwargs: object) -> None:
     """Work off the outbox until nothing is due."""
     woken("outbound")
-    _until_empty(outbox.work_outbox, queue="outbound")
+    _until_empty(crew.work_outbox, queue="outbound")
 
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_deliveries")

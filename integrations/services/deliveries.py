@@ -20,7 +20,7 @@ from audit.services import Actor, Target, record
 from core import clock
 from core.errors import Conflict
 from dispatch import inbox
-from dispatch.claims import Claim, claim_deliveries, give_back_deliveries
+from dispatch.claims import Claim
 from dispatch.models import DeliveryStatus, Link, WebhookDelivery
 from dispatch.waker import wake
 from integrations import registry
@@ -48,28 +48,8 @@ MAX_ATTEMPTS = 10
 RETRY_S = (5, 15, 60, 300, 900, 1800, 3600, 3600, 3600)
 
 
-WORK_FOR = timedelta(seconds=50)
-"""Fetching one event may take 20 s: with it a claim is done inside its lease of 120 s and the task's limit of 90 s."""
-
-
 class LeaseLost(Exception):
     """The lease ended while we worked; the row belongs to another worker and our transaction is rolled back."""
-
-
-def work_deliveries() -> int:
-    """
-    Claim what is due and process it for at most `WORK_FOR`; return how many were begun.
-
-    What is left of the claim is given back, for its lease ends and a worker that died would be suspected.
-    """
-    started = clock.now()
-    claims = claim_deliveries()
-    for place, claim in enumerate(claims):
-        if clock.now() - started > WORK_FOR:
-            give_back_deliveries(claims[place:])
-            return place
-        process(claim)
-    return len(claims)
 
 
 def process(claim: Claim) -> None:

@@ -15,26 +15,18 @@ from django.db import transaction
 from django.db.models import F
 
 from core import clock
-from dispatch.claims import Claim, claim_outbox, give_back_outbox
+from dispatch.claims import Claim, give_back_outbox
 from dispatch.models import Link, LinkStatus, OutboxEntry, OutboxStatus
 from dispatch.waker import wake
 from integrations import registry
 from integrations.contract import AuthenticationFailed, ProviderError, RateLimited, Scope
 from integrations.models import Integration
 from integrations.services import issues
-from tenants.context import in_organization
-from tenants.models import Organization
 
 log = structlog.get_logger(__name__)
 
 MAX_CRASHES = 5
 MAX_ATTEMPTS = 10
-WORK_FOR = timedelta(seconds=50)
-"""A call may take 20 s: with it a claim is done well inside its lease of 120 s and the task's limit of 90 s."""
-
-LOOK_AT_CLOSED = timedelta(hours=1)
-"""Work of an organization that is suspended waits for it, without being tried."""
-
 PARK_FOR = timedelta(days=3)
 """Work of a broken integration waits this long for a reconnect, then expires and says so."""
 
@@ -61,26 +53,6 @@ class OutboxHandler(Protocol):
     def give_up(self, entry: OutboxEntry, integration: Integration | None, error: ProviderError) -> None:
         """Write the failure; runs in the transaction that marks the entry failed or expired."""
         ...
-
-
-def work_outbox() -> int:
-    """
-    Claim what is due and work it off for at most `WORK_FOR`; return how many were begun.
-
-    What is left of the claim is given back, for its lease ends and a worker that died would be suspected.
-    """
-    started = clock.now()
-    claims = claim_outbox()
-    for place, claim in enumerate(claims):
-        if clock.now() - started > WORK_FOR:
-            give_back_outbox(claims[place:])
-            return place
-        if claim.organization_schema and _is_open(claim.organization_schema):
-            with in_organization(claim.organization_schema):
-                work_entry(claim)
-        else:
-            give_back_outbox([claim], due_at=started + LOOK_AT_CLOSED)
-    return len(claims)
 
 
 def work_entry(claim: Claim) -> None:
@@ -257,10 +229,6 @@ def _finish(entry: OutboxEntry, status: OutboxStatus, error: ProviderError | Non
 
 def _own(entry: OutboxEntry) -> Any:
     return OutboxEntry.objects.filter(id=entry.id, lease_id=entry.lease_id, status=OutboxStatus.WORKING)
-
-
-def _is_open(schema_name: str) -> bool:
-    return Organization.objects.open().filter(schema_name=schema_name).exists()
 
 
 class PublishEvent:

@@ -54,7 +54,7 @@ def deliver(integration: Any) -> Callable[..., Any]:
 @pytest.fixture
 def work(integration: Any) -> Callable[[], int]:
     """Work off what is due in the outbox of this organization, until nothing is."""
-    from integrations.services.outbox import work_outbox
+    from integrations.services.crew import work_outbox
     from tenants.context import current_schema, in_organization
 
     schema = current_schema()

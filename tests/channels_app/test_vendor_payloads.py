@@ -15,7 +15,7 @@ import pytest
 from channels_app.models import Contact, Conversation, Message, Template
 from dispatch.models import InboxKey, WebhookDelivery
 from integrations.models import Event, Integration, Issue
-from integrations.services.deliveries import work_deliveries
+from integrations.services.crew import work_deliveries
 from tenants.context import in_organization
 from tests.integrations.ingress.conftest import connect
 from tests.integrations.ingress.conftest import post as post  # noqa: PLC0414 - a fixture

@@ -14,7 +14,7 @@ from dispatch.models import DeliveryStatus, Link, WebhookDelivery
 from integrations import registry
 from integrations.contract import AuthenticationFailed, RequestRejected
 from integrations.models import Credential, Event, Integration
-from integrations.services import deliveries, health, quarantine
+from integrations.services import crew, deliveries, health, quarantine
 from integrations.services.credentials import Purpose
 from integrations.services.providers import provider_for
 from meter.models import Call
@@ -41,7 +41,7 @@ def statuses(**filters: Any) -> list[str]:
 
 def work() -> None:
     """Work off deliveries, and the parts that a split makes."""
-    while deliveries.work_deliveries():
+    while crew.work_deliveries():
         pass
 
 

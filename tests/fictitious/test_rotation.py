@@ -16,7 +16,7 @@ from integrations import registry
 from integrations.contract import AuthenticationFailed, NewCredential, Unavailable
 from integrations.models import Integration
 from integrations.services import credentials, health, rotation, tokens
-from integrations.services.outbox import work_outbox
+from integrations.services.crew import work_outbox
 from tenants.context import in_organization
 from tests.fictitious.conftest import ACTOR, Shop
 from tests.fictitious.parcelbox import ParcelboxProvider

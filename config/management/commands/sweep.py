@@ -8,7 +8,7 @@ import structlog
 from django.core.management.base import BaseCommand, CommandError
 
 from config.celery import SCHEDULE, app
-from integrations.services import deliveries, outbox
+from integrations.services import crew
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ class Command(BaseCommand):
         """Run; a sweep that fails does not stop the others, and the command says so at the end."""
         app.loader.import_default_modules()  # tasks are known once their modules are, which a worker does at its start
         failed = [name for name in SCHEDULE if not self._run(name)]
-        worked = {"deliveries": _until_empty(deliveries.work_deliveries), "outbox": _until_empty(outbox.work_outbox)}
+        worked = {"deliveries": _until_empty(crew.work_deliveries), "outbox": _until_empty(crew.work_outbox)}
         self.stdout.write(f"Worked off: {worked['deliveries']} deliveries, {worked['outbox']} outbox entries.")
         if failed:
             raise CommandError(f"These sweeps failed, see the log: {', '.join(failed)}.")

@@ -10,7 +10,7 @@ from dispatch import inbox
 from dispatch.models import OAuthApp, WebhookDelivery
 from integrations.models import Event
 from integrations.services import deliveries as service
-from integrations.services.deliveries import work_deliveries
+from integrations.services.crew import work_deliveries
 from integrations.services.quarantine import release as release_quarantine
 from tenants.context import in_organization
 from tests.integrations.ingress.conftest import connect, deliveries, text_message

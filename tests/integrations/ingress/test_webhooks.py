@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from dispatch.models import InboxKey, RefusedRequest
 from integrations.models import Event
-from integrations.services.deliveries import work_deliveries
+from integrations.services.crew import work_deliveries
 from tenants.context import in_organization
 from tests.integrations.ingress.conftest import APP_SECRET, VERIFY_TOKEN, connect, deliveries, signed, text_message
 

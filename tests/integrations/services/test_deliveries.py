@@ -15,8 +15,9 @@ from dispatch.claims import claim_deliveries
 from dispatch.models import LEASE, DeliveryStatus, Link, WebhookDelivery
 from integrations.contract import AccountKey
 from integrations.models import Event
-from integrations.services import deliveries, links, quarantine
-from integrations.services.deliveries import process, replay, work_deliveries
+from integrations.services import crew, deliveries, links, quarantine
+from integrations.services.crew import work_deliveries
+from integrations.services.deliveries import process, replay
 from tenants.context import in_organization
 from tests.fictitious.conftest import ACTOR, PLATFORM_KEY, Shop
 from tests.fictitious.parcelbox import ParcelboxProvider
@@ -105,7 +106,7 @@ class TestLease:
         self, receive: Callable[..., WebhookDelivery], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         delivery = receive()
-        monkeypatch.setattr(deliveries, "WORK_FOR", timedelta(0))
+        monkeypatch.setattr(crew, "WORK_FOR", timedelta(0))
 
         assert work_deliveries() == 0
 

@@ -13,7 +13,7 @@ from dispatch import outbox
 from dispatch.models import AccountClaim, Link, OutboxEntry, OutboxStatus, Route
 from integrations.contract import Misconfigured
 from integrations.models import Event, Integration
-from integrations.services import deliveries, lifecycle
+from integrations.services import crew, lifecycle
 from integrations.services.credentials import Purpose, open_for
 from tenants.context import in_organization
 from tests.fictitious.conftest import ACTOR, Shop, connect_merchant
@@ -26,7 +26,7 @@ class TestDisconnect:
         self, shop: Shop, other_shop: Shop, post: Callable[..., int]
     ) -> None:
         post(shop.path, "locker,lo_1,mer_1", key=shop.merchant.app_keys[0])
-        deliveries.work_deliveries()
+        crew.work_deliveries()
 
         with in_organization(shop.organization):
             lifecycle.disconnect(shop.integration, actor=ACTOR)

@@ -30,9 +30,10 @@ from integrations.contract import (
     UnexpectedResponse,
 )
 from integrations.models import Integration
-from integrations.services import credentials, lifecycle
+from integrations.services import credentials, crew, lifecycle
 from integrations.services import outbox as service
-from integrations.services.outbox import wake_expired, work_entry, work_outbox
+from integrations.services.crew import work_outbox
+from integrations.services.outbox import wake_expired, work_entry
 from tenants.context import current_schema, in_organization
 from tests.fictitious.conftest import ACTOR, Shop
 
@@ -319,7 +320,7 @@ class TestLease:
         self, shop: Shop, kind: Work, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         entries = [add(shop, f"o{number}") for number in range(3)]
-        monkeypatch.setattr(service, "WORK_FOR", timedelta(0))
+        monkeypatch.setattr(crew, "WORK_FOR", timedelta(0))
 
         assert work_outbox() == 0
 

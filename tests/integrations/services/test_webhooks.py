@@ -16,7 +16,7 @@ from integrations import registry
 from integrations.contract import RegisteredWebhook, RegistersWebhook, WebhookState
 from integrations.models import Issue
 from integrations.services import health, lifecycle
-from integrations.services.outbox import work_outbox
+from integrations.services.crew import work_outbox
 from integrations.services.webhooks import CAUSE, follow_public_url
 from tenants.context import in_organization
 from tests.fictitious.conftest import ACTOR, Shop
