@@ -37,6 +37,9 @@ class Link(Breaking):
     `good_checks` and `bad_checks` count in a row. `failing_class` is the class of error that strikes now, `failing_at`
     when it last did. `broken_since` starts the ladder of warnings that ends with `disabled`. Each `next_…_at` is the
     due time of one sweep.
+
+    `refresh_id` is the attempt to renew the tokens that is out now, `refresh_until` its lease, `refresh_courier` the
+    machine that makes it; `refresh_count` counts the attempts that ended, `refresh_failure` is how the last one failed.
     """
 
     id = models.UUIDField(primary_key=True, editable=False)
@@ -63,6 +66,12 @@ class Link(Breaking):
     next_alert_at = models.DateTimeField(null=True, blank=True)
     next_check_at = models.DateTimeField(null=True, blank=True)
     next_refresh_at = models.DateTimeField(null=True, blank=True)
+    refresh_asked_at = models.DateTimeField(null=True, blank=True)
+    refresh_id = models.UUIDField(null=True, blank=True, editable=False)
+    refresh_until = models.DateTimeField(null=True, blank=True)
+    refresh_courier = models.UUIDField(null=True, blank=True, editable=False)
+    refresh_count = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    refresh_failure = models.JSONField(null=True, blank=True)
     next_drift_at = models.DateTimeField(null=True, blank=True)
     next_reconcile_at = models.DateTimeField(null=True, blank=True)
     not_before = models.DateTimeField(null=True, blank=True)
@@ -76,6 +85,9 @@ class Link(Breaking):
             models.Index(fields=["provider", "health"], name="link_provider_health"),
             models.Index(
                 fields=["next_refresh_at"], name="link_refresh_due", condition=Q(next_refresh_at__isnull=False)
+            ),
+            models.Index(
+                fields=["refresh_asked_at"], name="link_refresh_asked", condition=Q(refresh_asked_at__isnull=False)
             ),
             models.Index(fields=["next_drift_at"], name="link_drift_due", condition=Q(status="active")),
             models.Index(fields=["next_reconcile_at"], name="link_reconcile_due", condition=Q(status="active")),
