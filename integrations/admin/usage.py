@@ -80,7 +80,7 @@ def _chart(label: str, per_day: Mapping[date, Decimal], first: date) -> dict[str
     days = [first + timedelta(days=offset) for offset in range(DAYS)]
     values = [float(per_day.get(day, 0)) for day in days]
     data = {
-        "labels": [formats.date_format(day, "SHORT_DATE_FORMAT") for day in days],
+        "labels": [formats.date_format(day, "j M") for day in days],
         "datasets": [{"label": label, "data": values, "backgroundColor": "var(--color-primary-600)"}],
     }
     return {"label": label, "total": _plain(sum(per_day.values(), Decimal(0))), "data": json.dumps(data)}
