@@ -17,6 +17,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep_outbox": {"task": "integrations.tasks.sweep_outbox", "schedule": 10.0},
     "sweep_health": {"task": "integrations.tasks.sweep_health", "schedule": 60.0},
     "sweep_refresh": {"task": "integrations.tasks.sweep_refresh", "schedule": 60.0, "queue": "refresh"},
+    "sweep_incidents": {"task": "integrations.tasks.sweep_incidents", "schedule": 30.0, "queue": "refresh"},
     "sweep_audit_chain": {"task": "integrations.tasks.sweep_audit_chain", "schedule": 10.0},
     "sweep_audit_trail": {"task": "integrations.tasks.sweep_audit_trail", "schedule": 3600.0, "queue": "bulk"},
     "sweep_organizations": {"task": "tenants.tasks.sweep_organizations", "schedule": 15.0},

@@ -13,7 +13,7 @@ from audit.services import link_entries
 from core import clock
 from dispatch.models import WebhookDelivery
 from dispatch.waker import wake, woken
-from integrations.services import crew, health, outbox, quarantine, retention, tokens, trail
+from integrations.services import crew, health, incidents, outbox, quarantine, retention, tokens, trail
 from tenants.tasks import PublicTask
 
 log = structlog.get_logger(__name__)
@@ -24,6 +24,7 @@ LOCKS = {
     "health": 7_405_103,
     "retention": 7_405_104,
     "audit_trail": 7_405_105,
+    "incidents": 7_405_121,
 }
 """Advisory locks of the sweeps: held for one transaction, lost with its connection, so nothing can hang on one."""
 
@@ -73,6 +74,13 @@ def sweep_outbox(**kwargs: object) -> None:
 def sweep_health(**kwargs: object) -> None:
     """Check the links that are due."""
     health.check_due_links()
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_incidents")
+def sweep_incidents(**kwargs: object) -> None:
+    """Open, follow and close the incidents of vendors."""
+    if _alone("incidents"):
+        incidents.sweep()
 
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_refresh")

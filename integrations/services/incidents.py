@@ -1,0 +1,288 @@
+"""
+A vendor's incident: many organizations failing at one vendor with one class of error, told once and ended by itself.
+
+What each link fails with is in its public row; pooled over organizations it tells the vendor's trouble from theirs.
+While the incident is open probes are slowed, queues held and nobody is asked to reconnect. No organization learns
+anything of another: all see the same sentence about the vendor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import IntegrityError, connection, transaction
+from django.utils.translation import gettext_noop
+
+from audit.services import Actor, Target, record
+from core import clock
+from core.errors import Conflict
+from core.pace import scaled
+from dispatch.models import Link, LinkHealth, LinkStatus, OutboxEntry, OutboxStatus, ProviderIncident, Vendor
+from dispatch.waker import wake
+from integrations import registry
+from integrations.contract import AuthenticationFailed, HealthSpec
+from integrations.models import Integration
+from integrations.services import issues, links
+from integrations.services.credentials import audit_target
+from notifications.services import notify_staff
+from tenants.context import in_organization
+
+log = structlog.get_logger(__name__)
+
+OPENED = "provider_incident.opened"
+CLOSED = "provider_incident.closed"
+
+WINDOW = timedelta(seconds=scaled(300))
+"""Failures this close together are one thing; the bars below are the issue's."""
+
+MIN_ORGANIZATIONS = 5
+MIN_SHARE = 0.3
+
+ONSET = timedelta(seconds=scaled(3600))
+"""A credential or a permission that was refused longer ago than this is its owner's matter, not the vendor's."""
+
+EVIDENCE_PERIODS = 1.2
+"""A canary is probed once in a period, give or take a tenth: what is older than this says nothing of now."""
+
+QUIET_PERIODS = 2
+"""A vendor that is never probed by the clock is given this long without a failure before its work goes on."""
+
+NOTHING_TO_DO = gettext_noop("Nothing to do: work is held and goes on by itself when the provider is back.")
+
+TEXTS = {
+    "Unavailable": gettext_noop("The provider fails for many organizations at once."),
+    "ProviderOutage": gettext_noop("The provider is down for many organizations at once."),
+    "RateLimited": gettext_noop("The provider limits many organizations at once."),
+    "AuthenticationFailed": gettext_noop("The provider refuses the credentials of many organizations at once."),
+    "PermissionMissing": gettext_noop("The provider refuses permissions to many organizations at once."),
+    "UnexpectedResponse": gettext_noop("The provider answers many organizations in a way we do not understand."),
+}
+"""What everybody reads, by the class of error that strikes."""
+
+_POOLED = """
+    WITH failing AS (
+        SELECT provider, failing_class, count(*) AS links, count(DISTINCT organization_schema) AS organizations
+        FROM dispatch_link
+        WHERE failing_class <> '' AND failing_at > %(since)s AND status IN ('active', 'needs_reauth')
+          AND NOT (failing_class = ANY(%(theirs)s) AND health = 'failing' AND COALESCE(since < %(onset)s, false))
+        GROUP BY provider, failing_class HAVING count(DISTINCT organization_schema) >= %(organizations)s
+    )
+    SELECT DISTINCT ON (f.provider) f.provider, f.failing_class, f.organizations, f.links, a.active
+    FROM failing f
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS active FROM dispatch_link l
+        WHERE l.provider = f.provider
+          AND (l.status = 'active' OR (l.status = 'needs_reauth' AND l.failing_at > %(since)s AND l.since >= %(onset)s))
+    ) a
+    WHERE f.links >= %(share)s * a.active
+    ORDER BY f.provider, f.links DESC
+"""
+"""Starts from the partial index of links that fail: with none failing it reads nothing, whatever is connected."""
+
+_EVIDENCE = """
+    SELECT count(*) FILTER (WHERE failing_class = %(class)s), count(*) FILTER (WHERE failing_class <> %(class)s)
+    FROM dispatch_link
+    WHERE provider = %(provider)s AND status IN ('active', 'needs_reauth')
+      AND GREATEST(last_checked_at, failing_at) > %(since)s
+"""
+
+_THEIRS = ["AuthenticationFailed", "PermissionMissing"]
+"""Classes that one organization may well earn by itself and keep for weeks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pooled:
+    """What many organizations' failures at one vendor add up to; `active` counts all links that could fail."""
+
+    provider: str
+    error_class: str
+    organizations: int
+    links: int
+    active: int
+
+
+def sweep() -> None:
+    """Open what began, follow what lasts, close what is over; runs in public."""
+    for found in pooled_failures():
+        _open_if_new(found)
+    for incident in ProviderIncident.objects.filter(closed_at=None):
+        restore_links(incident)
+        _follow(incident)
+
+
+def pooled_failures() -> list[Pooled]:
+    """Return each vendor at which enough organizations fail now, with the class that strikes most links."""
+    now = clock.now()
+    bars: dict[str, Any] = {"since": now - WINDOW, "onset": now - ONSET, "theirs": _THEIRS,
+            "organizations": MIN_ORGANIZATIONS, "share": MIN_SHARE}  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_POOLED, bars)
+        return [
+            Pooled(provider=row[0], error_class=row[1], organizations=row[2], links=row[3], active=row[4])
+            for row in cursor.fetchall()
+        ]
+
+
+def open_by_hand(provider: str, *, text: str, actor: Actor) -> ProviderIncident:
+    """
+    Open an incident that staff know of; it is closed by hand, too.
+
+    :raises Conflict: one is open already
+    """
+    found = Pooled(provider=provider, error_class="ProviderOutage", organizations=0, links=0, active=0)
+    incident = _open(found, text=text or TEXTS["ProviderOutage"], actor=actor)
+    if incident is None:
+        raise Conflict("An incident of this provider is open already.", code="incident_open")
+    return incident
+
+
+def close(incident: ProviderIncident, *, actor: Actor) -> bool:
+    """End an incident: probes are due again, held work goes on. False when somebody ended it before."""
+    with transaction.atomic():
+        vendor = _lock_vendor(incident.provider)
+        closed = ProviderIncident.objects.filter(pk=incident.pk, closed_at=None).update(closed_at=clock.now())
+        if not closed:
+            return False
+        vendor.incident, vendor.incident_class, vendor.incident_since = "", "", None
+        vendor.save(update_fields=["incident", "incident_class", "incident_since"])
+        record(action=CLOSED, actor=actor, target=_target(incident))
+    log.info("incident.closed", provider=incident.provider, error_class=incident.error_class)
+    _probe_again(incident.provider)
+    _release_held(incident.provider)
+    return True
+
+
+def restore_links(incident: ProviderIncident) -> int:
+    """
+    Take back `needs_reauth` where the vendor's incident was the cause; return how many links.
+
+    Only links that were refused with the incident's class since shortly before it opened. Organization by
+    organization; repeated by each sweep, so that one that was killed half-way is completed.
+    """
+    if incident.error_class != AuthenticationFailed.__name__:
+        return 0  # no other class asks anybody to reconnect
+    waiting = Link.objects.filter(
+        provider=incident.provider,
+        status=LinkStatus.NEEDS_REAUTH,
+        failing_class=incident.error_class,
+        failing_at__gt=incident.opened_at - WINDOW,
+        since__gte=incident.opened_at - ONSET,
+    ).values_list("organization_schema", "id")
+    by_organization: dict[str, list[UUID]] = {}
+    for schema, link_id in waiting:
+        by_organization.setdefault(schema, []).append(link_id)
+    return sum(_restore_in(schema, link_ids, incident) for schema, link_ids in by_organization.items())
+
+
+def _open_if_new(found: Pooled) -> None:
+    if ProviderIncident.objects.filter(provider=found.provider, closed_at=None).exists():
+        return
+    _open(found, text=TEXTS.get(found.error_class, TEXTS["Unavailable"]), actor=Actor.system("incidents"))
+
+
+def _open(found: Pooled, *, text: str, actor: Actor) -> ProviderIncident | None:
+    now = clock.now()
+    try:
+        with transaction.atomic():
+            vendor = _lock_vendor(found.provider)
+            incident = ProviderIncident.objects.create(
+                provider=found.provider, error_class=found.error_class, text=text, organizations=found.organizations,
+                links=found.links, active_links=found.active, opened_at=now, last_seen_at=now,
+            )  # fmt: skip
+            vendor.incident, vendor.incident_class, vendor.incident_since = text, found.error_class, now
+            vendor.save(update_fields=["incident", "incident_class", "incident_since"])
+            details = {"error_class": found.error_class, "organizations": found.organizations, "links": found.links}
+            record(action=OPENED, actor=actor, target=_target(incident), details=details)
+    except IntegrityError:  # `incident_open_once`: another process was first
+        return None
+    log.warning("incident.opened", provider=found.provider, error_class=found.error_class, links=found.links)
+    _tell_staff(incident)
+    return incident
+
+
+def _lock_vendor(provider: str) -> Vendor:
+    Vendor.objects.get_or_create(provider=provider)
+    return Vendor.objects.select_for_update().get(provider=provider)
+
+
+def _follow(incident: ProviderIncident) -> None:
+    """
+    Note that the incident lasts, or end it.
+
+    It ends when, of the links with fresh evidence, fewer than half of the opening share fail, for as long as it
+    took to open. With canaries probed once a period that is within two periods of the vendor's recovery.
+    """
+    if not incident.links:
+        return  # opened by hand: closed by hand
+    now, health = clock.now(), _health_of(incident.provider)
+    period = timedelta(seconds=scaled(health.period_s))
+    bad, good = _evidence(incident, since=max(incident.opened_at, now - EVIDENCE_PERIODS * period))
+    share = incident.links / max(1, incident.active_links)
+    if bad and bad >= share / 2 * (bad + good):
+        ProviderIncident.objects.filter(pk=incident.pk).update(last_seen_at=now)
+        return
+    calm = min(WINDOW, period / 2) if good else QUIET_PERIODS * period
+    if (good or health.cost > 0) and now - incident.last_seen_at >= calm:
+        close(incident, actor=Actor.system("incidents"))
+
+
+def _evidence(incident: ProviderIncident, *, since: datetime) -> tuple[int, int]:
+    """Count links that fail with the incident's class and links that do not, by what is known since a moment."""
+    with connection.cursor() as cursor:
+        cursor.execute(_EVIDENCE, {"class": incident.error_class, "provider": incident.provider, "since": since})
+        bad, good = cursor.fetchone()
+    return bad, good
+
+
+def _restore_in(schema: str, link_ids: list[UUID], incident: ProviderIncident) -> int:
+    with in_organization(schema), transaction.atomic():
+        broken = Integration.objects.select_for_update().filter(pk__in=link_ids, status=LinkStatus.NEEDS_REAUTH)
+        restored = 0
+        for integration in broken:
+            integration.mark_connected()
+            integration.mark_health(LinkHealth.FAILING, cause=incident.text, who="nobody", next_action=NOTHING_TO_DO)
+            integration.save()
+            links.mirror(integration)
+            issues.resolve_issues(integration, causes=[AuthenticationFailed.card_word])
+            record(
+                action="integration.restored",
+                actor=Actor.system("incidents"),
+                target=audit_target(integration),
+                details={"reason": "provider_incident", "incident": str(incident.pk)},
+            )
+            restored += 1
+    return restored
+
+
+def _probe_again(provider: str) -> None:
+    Link.objects.filter(provider=provider, status=LinkStatus.ACTIVE).update(next_check_at=clock.now())
+
+
+def _release_held(provider: str) -> None:
+    held = Link.objects.filter(provider=provider).values("id")
+    OutboxEntry.objects.filter(link_id__in=held, status=OutboxStatus.WAITING).update(not_before=None)
+    wake("outbound")
+
+
+def _health_of(provider: str) -> HealthSpec:
+    found = registry.find(provider)
+    return found.spec.health if found else HealthSpec()
+
+
+def _tell_staff(incident: ProviderIncident) -> None:
+    found = registry.find(incident.provider)
+    label = found.spec.label if found else incident.provider
+    notify_staff(
+        kind=OPENED,
+        text=f"{label}: {incident.text} {incident.links} of {incident.active_links} links of "
+        f"{incident.organizations} organizations fail with {incident.error_class}. Probes are slowed and queues held.",
+        target=("provider_incident", incident.pk),
+    )
+
+
+def _target(incident: ProviderIncident) -> Target:
+    return Target(kind="provider_incident", id=str(incident.pk), label=incident.provider)
