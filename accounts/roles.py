@@ -56,14 +56,14 @@ def role_allows(role: str, permission: str) -> bool:
 SCOPES: tuple[str, ...] = (
     "integrations:read", "integrations:write", "deliveries:read", "deliveries:body", "deliveries:write",
     "messages:read", "messages:write", "templates:read", "templates:write", "media:read", "media:write",
-    "usage:read", "audit:read", "api_keys:read", "api_keys:write", "members:read",
+    "usage:read", "audit:read", "api_keys:read", "api_keys:write", "members:read", "members:write",
 )  # fmt: skip
 """What an API key may be allowed; `*` is all of it."""
 
 ALL_SCOPES = "*"
 
 
-_WITHHELD: dict[str, frozenset[str]] = {Role.DEVELOPER: frozenset({ALL_SCOPES, "members:read"})}
+_WITHHELD: dict[str, frozenset[str]] = {Role.DEVELOPER: frozenset({ALL_SCOPES, "members:read", "members:write"})}
 
 
 def withheld_scopes(role: str, scopes: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What belongs to the whole organization: API keys, members, the audit trail."""
+"""What belongs to the whole organization: API keys, the audit trail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import ApiKey, Membership
+from accounts.models import ApiKey
 from accounts.roles import scope_allows
 from audit.models import AuditEntry
 from audit.services import verify
@@ -54,17 +54,6 @@ class ApiKeyInputSerializer(Data):
     scopes = serializers.ListField(child=serializers.CharField(max_length=40), min_length=1, max_length=40)
     environment = EnvironmentField(required=False)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
-
-
-class MemberSerializer(Data):
-    """A person with a role."""
-
-    id = serializers.UUIDField()
-    email = serializers.CharField(source="user.email")
-    name = OptionalText(source="user.name")
-    role = serializers.CharField()
-    is_active = serializers.BooleanField()
-    created_at = TimeField()
 
 
 class PartySerializer(Data):
@@ -168,18 +157,6 @@ class ApiKeyView(RegistryView):
         """Revoke: calls with the key are refused from the next one on."""
         people.revoke_api_key(cast(ApiKey, get_or_404(keys_of(self.environment), key_id)), actor=self.actor)
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-class MembersView(RegistryView):
-    """The people of the organization."""
-
-    scope = "members"
-
-    @extend_schema(operation_id="members_list", parameters=[*PAGING], responses=page_of(MemberSerializer))
-    def get(self, request: Request) -> Response:
-        """List active members, the newest first."""
-        found = Membership.objects.filter(organization_schema=require_organization(), is_active=True)
-        return self.paginate(found.select_related("user"), MemberSerializer)
 
 
 class AuditEntriesView(RegistryView):

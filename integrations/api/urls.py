@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path, re_path
 
-from integrations.api import catalogue, connections, history, organization, usage
+from integrations.api import catalogue, connections, history, members, organization, usage
 from integrations.api.views import UnknownAddress
 
 _ONE = "integrations/<str:integration_id>/"
@@ -28,7 +28,8 @@ urlpatterns: list[URLPattern] = [
     path(f"{_DELIVERY}replay/", history.ReplayView.as_view(), name="integration-replay"),
     path("api-keys/", organization.ApiKeysView.as_view(), name="api-keys"),
     path("api-keys/<str:key_id>/", organization.ApiKeyView.as_view(), name="api-key"),
-    path("members/", organization.MembersView.as_view(), name="members"),
+    path("members/", members.MembersView.as_view(), name="members"),
+    path("members/<str:member_id>/", members.MemberView.as_view(), name="member"),
     path("usage/", usage.UsageView.as_view(), name="usage"),
     path("audit-entries/", organization.AuditEntriesView.as_view(), name="audit-entries"),
     path("audit-entries/verify/", organization.AuditVerificationView.as_view(), name="audit-entries-verify"),

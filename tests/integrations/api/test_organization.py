@@ -81,16 +81,6 @@ class TestApiKeys:
         assert ApiKey.objects.get(id=victim["id"]).revoked_at is not None
 
 
-class TestMembers:
-    def test_are_those_of_the_organization(self, api: Any, member: Any, other_organization: Any) -> None:
-        member("viewer")
-        member("owner", of=other_organization, email="stranger@example.com")
-
-        rows = api().get("/api/v1/members/").json()["results"]
-
-        assert [(row["email"], row["role"]) for row in rows] == [("viewer@example.com", "viewer")]
-
-
 class TestAuditEntries:
     def test_show_the_organizations_trail(self, api: Any, connected: Any, other_organization: Any) -> None:
         test, live = connected(), connected(account="acc2", environment="live")
