@@ -30,6 +30,7 @@ from integrations.contract.errors import (
     Unavailable,
     UnexpectedResponse,
 )
+from integrations.contract.limits import LimitReading, read_common_limits
 from integrations.contract.provider import Outbound, Provider
 from integrations.contract.results import (
     Account,
@@ -92,6 +93,7 @@ __all__ = [
     "InboundEvent",
     "InboundRequest",
     "IntegrationContext",
+    "LimitReading",
     "Misconfigured",
     "MutualTlsAuth",
     "NewCredential",
@@ -128,5 +130,6 @@ __all__ = [
     "Verdict",
     "WebhookSpec",
     "WebhookState",
+    "read_common_limits",
     "read_json_object",
 ]

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from core.secret import Secret, Secrets
+from integrations.contract.limits import LimitReading, read_common_limits
 from integrations.contract.results import CheckResult, IntegrationContext, OutboundResponse, VendorError
-from integrations.contract.spec import ProviderSpec
+from integrations.contract.spec import ProviderSpec, Scope
 
 
 class Outbound(Protocol):
@@ -34,14 +35,18 @@ class Outbound(Protocol):
         files: Mapping[str, Any] | None = None,
         deadline_s: float | None = None,
         max_bytes: int | None = None,
+        subject: str = "",
     ) -> OutboundResponse:
         """
         Call the vendor and return an answer below 400.
 
-        :param operation: the verb's name; selects the deadline and labels the call
+        :param operation: the verb's name; selects the deadline and the limits, and labels the call
+        :param subject: whom the call is about, where the spec has a limit by recipient
         :param params: query of the URL; stripped from every log and error
         :param max_bytes: cap of the answer after decompression; default 5 MB
         :raises ProviderError: by the spec's error rules, or Unavailable when no proper answer came
+        :raises RateLimited: with reason "held_back": a limit is reached, and nothing was sent
+        :raises Unavailable: with reason "breaker_open": too many calls failed, and nothing was sent
         """
         ...
 
@@ -62,8 +67,8 @@ class Provider(ABC):
     """
     One vendor's behaviour. Pure: no ORM, Django, request, task or HTML; no SDK import at module level.
 
-    A subclass must set `spec` and implement `check`. It may override `read_error` and `validate`, and adds
-    capabilities as mixins. It should not touch `__init__`.
+    A subclass must set `spec` and implement `check`. It may override `read_error`, `read_limits`,
+    `limit_owner` and `validate`, and adds capabilities as mixins. It should not touch `__init__`.
     """
 
     spec: ClassVar[ProviderSpec]
@@ -89,3 +94,17 @@ class Provider(ABC):
     def read_error(cls, response: OutboundResponse) -> VendorError:
         """Read the facts of an error answer; must not fail on any body."""
         return VendorError(status=response.status)
+
+    @classmethod
+    def read_limits(cls, response: OutboundResponse) -> Sequence[LimitReading]:
+        """Read what an answer's headers say of the vendor's limits; must not fail on any value. The body is empty."""
+        return read_common_limits(response)
+
+    @classmethod
+    def limit_owner(cls, integration: IntegrationContext, scope: Scope) -> str:
+        """
+        Name whose limit counts in a scope: the app's or the portfolio's id at the vendor.
+
+        Integrations that name the same one share its limit. Empty: the integration has a limit of its own.
+        """
+        return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from urllib.parse import parse_qsl
 
@@ -15,7 +15,7 @@ from integrations.contract.errors import ProviderError, Unavailable
 from integrations.contract.results import CallReport, OutboundResponse
 from integrations.contract.spec import ProviderSpec
 from integrations.outbound.gate import Gate
-from integrations.outbound.mapping import ReadError, answer_error, exception_error
+from integrations.outbound.mapping import ReadError, ReadLimits, answer_error, exception_error, limit_readings
 from transport.engine import Transport
 from transport.errors import TransportError
 from transport.wire import Answer, Terms, WireRequest
@@ -45,6 +45,7 @@ class Caller:
         *,
         spec: ProviderSpec,
         read_error: ReadError,
+        read_limits: ReadLimits,
         report: Report,
         gate: Gate,
         transport: Transport,
@@ -52,21 +53,22 @@ class Caller:
     ) -> None:
         self._spec = spec
         self._read_error = read_error
+        self._read_limits = read_limits
         self._report = report
         self._gate = gate
         self._transport = transport
         self._secrets = secrets
 
-    def fetch(self, request: WireRequest, terms: Terms, *, operation: str) -> OutboundResponse:
+    def fetch(self, request: WireRequest, terms: Terms, *, operation: str, subject: str = "") -> OutboundResponse:
         """
         Call and read the whole answer.
 
         :raises ProviderError: the answer is an error, or none came
         """
-        self._gate.enter(operation)
+        terms = self._admitted(terms, operation, subject)
         call = Call(operation=operation, request=request)
         try:
-            answer = self._transport.send(request, terms)
+            answer = self._sent(request, terms)
             body = answer.read()
         except TransportError as error:
             raise self._failed(call, error) from error
@@ -85,10 +87,10 @@ class Caller:
         :raises TransportError: no answer came
         :raises ProviderError: the gate refused
         """
-        self._gate.enter(operation)
+        terms = self._admitted(terms, operation, "")
         call = Call(operation=operation, request=request)
         try:
-            answer = self._transport.send(request, terms)
+            answer = self._sent(request, terms)
             if answer.status >= _FIRST_ERROR_STATUS:
                 self._notice_error(call, _response(answer, answer.buffer()), notice)
                 return answer
@@ -96,6 +98,19 @@ class Caller:
             notice(self._failed(call, error))
             raise
         answer.on_end = lambda error: self._ended(call, answer, error, notice)
+        return answer
+
+    def _admitted(self, terms: Terms, operation: str, subject: str) -> Terms:
+        """Pass the gate; what was slept there is taken off the deadline."""
+        slept_s = self._gate.enter(operation, subject=subject, deadline_s=terms.deadline_s)
+        return replace(terms, deadline_s=terms.deadline_s - slept_s) if slept_s else terms
+
+    def _sent(self, request: WireRequest, terms: Terms) -> Answer:
+        """Send, and learn the vendor's limits from the answer's headers before anybody reads its body."""
+        answer = self._transport.send(request, terms)
+        readings = limit_readings(_response(answer, b""), self._read_limits)
+        if readings:
+            self._gate.learn(readings)
         return answer
 
     def _notice_error(self, call: Call, response: OutboundResponse, notice: Callable[[ProviderError], None]) -> None:

@@ -9,13 +9,14 @@ import requests
 
 from core.secret import Secret, Secrets
 from integrations.contract.errors import ProviderError
+from integrations.contract.limits import read_common_limits
 from integrations.contract.results import OutboundResponse
 from integrations.contract.spec import MutualTlsAuth, ProviderSpec
 from integrations.outbound.bodies import encode_body, encode_query
 from integrations.outbound.calls import Caller, Report
 from integrations.outbound.destinations import Destination, Destinations
 from integrations.outbound.gate import Gate, OpenGate
-from integrations.outbound.mapping import ReadError
+from integrations.outbound.mapping import ReadError, ReadLimits
 from integrations.outbound.sdk import SdkClients
 from transport.engine import Transport, shared
 from transport.policy import EgressPolicy
@@ -40,6 +41,7 @@ class Guard:
         where the vendor's answer repeats a part of it
     :param egress_allow: private destinations that customers' URLs may reach, each host:port
     :param report: told once of every call that was tried; what it raises reaches the caller
+    :param gate: asked before every call, and told what each answer says of the limits; none lets all pass
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Guard:
         spec: ProviderSpec,
         read_error: ReadError,
         report: Report,
+        read_limits: ReadLimits = read_common_limits,
         owner: str = "",
         overrides: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
@@ -68,6 +71,7 @@ class Guard:
         self._caller = Caller(
             spec=spec,
             read_error=read_error,
+            read_limits=read_limits,
             report=report,
             gate=gate or OpenGate(),
             transport=transport or shared(),
@@ -90,6 +94,7 @@ class Guard:
         files: Mapping[str, Any] | None = None,
         deadline_s: float | None = None,
         max_bytes: int | None = None,
+        subject: str = "",
     ) -> OutboundResponse:
         """Call the vendor; see `Outbound.request`."""
         target, destination = self._destinations.resolve(url, role)
@@ -99,7 +104,7 @@ class Guard:
             method=method.upper(), target=target, headers=_headers(headers, bearer, content_type), body=body
         )
         terms = self._terms(destination, operation, deadline_s=deadline_s, max_bytes=max_bytes)
-        return self._caller.fetch(request, terms, operation=operation)
+        return self._caller.fetch(request, terms, operation=operation, subject=subject)
 
     def base_url(self, role: str | None = None) -> str:
         """Return the base URL of a role without a slash at its end, overrides applied."""

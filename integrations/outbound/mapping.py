@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import email.utils
-from collections.abc import Callable, Iterable
-from datetime import UTC
+from collections.abc import Callable, Iterable, Sequence
 
-from core import clock
 from core.redaction import HIDDEN, redact_text
 from integrations.contract.errors import (
     AuthenticationFailed,
@@ -19,6 +16,7 @@ from integrations.contract.errors import (
     Unavailable,
     UnexpectedResponse,
 )
+from integrations.contract.limits import LONGEST_WAIT_S, LimitReading, retry_after_s
 from integrations.contract.results import OutboundResponse, VendorError
 from integrations.contract.spec import ProviderSpec
 from transport.errors import (
@@ -31,6 +29,7 @@ from transport.errors import (
 )
 
 ReadError = Callable[[OutboundResponse], VendorError]
+ReadLimits = Callable[[OutboundResponse], Sequence[LimitReading]]
 
 MAYBE_SENT = "maybe_sent"
 """The `reason` of a failure after which the vendor may have done what was asked."""
@@ -38,8 +37,6 @@ MAYBE_SENT = "maybe_sent"
 NOT_SENT = "not_sent"
 """The `reason` of a failure before anything was sent."""
 
-# A vendor that asks for a longer wait than an hour is asked again then (RELIABILITY section 6).
-LONGEST_WAIT_S = 3600.0
 _DETAIL_CHARACTERS = 500
 # Shorter values (ids, versions, flags) are too common in ordinary text to be hidden wherever they occur.
 _SECRET_CHARACTERS = 8
@@ -111,17 +108,12 @@ def exception_error(spec: ProviderSpec, error: Exception, *, operation: str) -> 
     return _network_kind(error)(internal, reason=sent)
 
 
-def retry_after_s(value: str | None) -> float | None:
-    """Read a Retry-After header, seconds or an HTTP date, capped at one hour; None when there is no sense in it."""
-    text = (value or "").strip()
-    if text.isascii() and text.isdecimal():
-        return min(float(text[:9]), LONGEST_WAIT_S)
+def limit_readings(response: OutboundResponse, read_limits: ReadLimits) -> Sequence[LimitReading]:
+    """Read what an answer says of the limits; a provider that stumbles over a header says nothing."""
     try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max((aware - clock.now()).total_seconds(), 0.0), LONGEST_WAIT_S)
+        return read_limits(response)
+    except _UNREADABLE:
+        return ()
 
 
 def _facts(response: OutboundResponse, read_error: ReadError) -> VendorError:

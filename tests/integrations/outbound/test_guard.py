@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -13,6 +14,7 @@ from core import clock
 from core.secret import Secret, Secrets
 from integrations.contract import (
     AuthenticationFailed,
+    LimitReading,
     Misconfigured,
     NotFound,
     Outbound,
@@ -301,9 +303,12 @@ class ClosedGate:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def enter(self, operation: str) -> None:
+    def enter(self, operation: str, *, subject: str = "", deadline_s: float = 20.0) -> float:
         self.asked.append(operation)
         raise RateLimited("the limit of this account is reached", retry_after_s=5.0)
+
+    def learn(self, readings: Sequence[LimitReading]) -> None:
+        raise AssertionError("there was no answer to learn from")
 
 
 class TestGate:
