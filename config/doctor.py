@@ -242,6 +242,7 @@ STATES: dict[str, Callable[[], str]] = {
     "EVIDENCE_URL": _url("EVIDENCE_URL"),
     "DEFAULT_FROM_EMAIL": _shown("DEFAULT_FROM_EMAIL"),
     "EMAIL_URL": lambda: str(settings.EMAIL_BACKEND).rsplit(".", 2)[-2],
+    "DISABLE_AFTER_DAYS": _shown("DISABLE_AFTER_DAYS"),
     "SENTRY_DSN": _set("SENTRY_DSN"),
     "EGRESS_ALLOW": lambda: ", ".join(settings.EGRESS_ALLOW),
     "METRICS_TOKEN": _set("METRICS_TOKEN"),

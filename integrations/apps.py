@@ -14,6 +14,7 @@ class IntegrationsConfig(AppConfig):
         "outbox": {
             "webhook.register": "integrations.services.webhooks.REGISTER_WEBHOOK",
             "credential.retire": "integrations.services.rotation.RETIRE_CREDENTIAL",
+            "notification.mail": "integrations.services.mailing.SEND_MAIL",
             "event.publish": "integrations.services.outbox.PUBLISH_EVENT",
         },
     }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -19,8 +22,12 @@ STAFF_AGAIN_AFTER = timedelta(hours=24)
 """What still is wrong a day later is told again; every hour it would only teach people to look away."""
 
 
-def notify(*, kind: str, text: str, target: tuple[str, object] | None = None) -> Notification:
-    """Leave a note in the organization's admin, in the caller's transaction."""
+def notify(*, kind: str, text: str, target: tuple[str, object] | None = None, **facts: Any) -> Notification:
+    """
+    Leave a note in the organization's admin, in the caller's transaction.
+
+    :param facts: other columns of the note, such as `title` and `next_action`
+    """
     target_kind, target_id = target or ("", "")
     return Notification.objects.create(
         organization_schema=require_organization(),
@@ -28,7 +35,36 @@ def notify(*, kind: str, text: str, target: tuple[str, object] | None = None) ->
         text=text,
         target_kind=target_kind,
         target_id=str(target_id),
+        **facts,
     )
+
+
+def close_notes(issue_ids: Collection[UUID]) -> int:
+    """Note that what was told is over: nobody is mailed about it any more. Return how many notes that were."""
+    if not issue_ids:
+        return 0
+    open_notes = Notification.objects.filter(issue_id__in=issue_ids, closed_at=None)
+    return open_notes.update(closed_at=clock.now())
+
+
+def reopen_notes(issue_id: UUID) -> list[Notification]:
+    """Note that what was over is back, and return the notes that told of it."""
+    Notification.objects.filter(issue_id=issue_id).update(closed_at=None)
+    return list(Notification.objects.filter(issue_id=issue_id).order_by("created_at"))
+
+
+def unread_count() -> int:
+    """Count the notes of the entered organization that nobody read and that are not over."""
+    schema = require_organization()
+    return Notification.objects.filter(organization_schema=schema, read_at=None, closed_at=None).count()
+
+
+def mark_read(ids: Collection[UUID] | None = None) -> int:
+    """Mark notes of the entered organization as read, all of them unless named; return how many were unread."""
+    unread = Notification.objects.filter(organization_schema=require_organization(), read_at=None)
+    if ids is not None:
+        unread = unread.filter(pk__in=ids)
+    return unread.update(read_at=clock.now())
 
 
 def notify_staff(*, kind: str, text: str, target: tuple[str, object] | None = None) -> Notification | None:

@@ -234,8 +234,10 @@ CELERY_TASK_ROUTES = {
     "integrations.tasks.work_outbox": {"queue": "outbound"},
     "integrations.tasks.sweep_*": {"queue": "health"},
 }
+HEALTH_THREADS = env.int("HEALTH_THREADS", default=32)  # vendors that one sweep of health checks waits for at once
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
+TOKEN_COURIER = True  # tokens are renewed in a process of its own (decision note 0011)
 
 # --- Accounts -------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -343,6 +345,8 @@ TIME_ZONE = "UTC"
 # --- Mail and the platform's own observability ---------------------------------------------------------------------
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="registry@localhost")
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+EMAIL_TIMEOUT = 20  # seconds; without it a mail server that hangs holds a worker until the task's limit
+DISABLE_AFTER_DAYS = env.int("DISABLE_AFTER_DAYS", default=14)  # what its owner leaves broken is switched off then
 LOGGING = logging_settings(is_production=IS_PRODUCTION)
 SENTRY_DSN = env.str("SENTRY_DSN", default="")
 ENVIRONMENT_NAME = ENVIRONMENT

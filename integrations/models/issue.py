@@ -41,6 +41,14 @@ class Issue(OrganizationModel):
         self.count = models.F("count") + 1
         self.save(update_fields=["last_seen_at", "count"])
 
+    def mark_reopened(self, *, text: str, who: str, next_action: str) -> None:
+        """The cause came back soon after it was gone; the issue goes on, and says what is true now."""
+        self.resolved_at = None
+        self.text, self.who, self.next_action = text, who, next_action
+        self.last_seen_at = clock.now()
+        self.count += 1
+        self.save(update_fields=["resolved_at", "text", "who", "next_action", "last_seen_at", "count"])
+
     def mark_resolved(self) -> None:
         """The cause is gone."""
         self.resolved_at = clock.now()

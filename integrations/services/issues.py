@@ -1,30 +1,61 @@
-"""Issues: opened once per integration and cause, resolved once, with a note to the people who can act."""
+"""
+Issues: opened once per integration and cause, resolved once; who can act is told by a note and by mail.
+
+Opening and resolving lock the integration's row, so that two at once count the same and the Link says so. A cause that
+comes back within the hour reopens its issue: nobody is mailed twice about one that flaps.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import timedelta
+
 from django.db import transaction
 
+from core import clock
+from core.pace import scaled
 from dispatch import outbox
-from dispatch.models import LinkHealth, LinkStatus
-from integrations.contract import ProviderError
+from dispatch.models import Link, LinkHealth, LinkStatus
+from dispatch.vendors import vendor_state
+from integrations.contract import AuthenticationFailed, ProviderError, ProviderOutage
+from integrations.contract.errors import Who
 from integrations.models import Integration, Issue
-from integrations.services import links
-from notifications.services import notify
+from integrations.services import ladder, links
+from notifications import mail
+from notifications.models import Notification
+from notifications.services import close_notes, notify, reopen_notes
+
+OPENED = "issue.opened"
+DISABLED_BY_SYSTEM = "disabled_by_system"
+CREDENTIAL_EXPIRING = "credential_expiring"
+RECONNECT_CAUSES = frozenset({AuthenticationFailed.card_word, DISABLED_BY_SYSTEM, CREDENTIAL_EXPIRING})
+"""Causes that a new credential mends: their mail leads to the reconnect page."""
+
+WAIT_FOR_VENDOR = ProviderOutage.next_action
+FLAPS_WITHIN = timedelta(seconds=scaled(3600))
 
 
 @transaction.atomic
 def open_issue(integration: Integration, *, cause: str, text: str, who: str, next_action: str) -> Issue:
-    """Open an issue, or count the cause again if it is open."""
-    existing = integration.issues.select_for_update().filter(cause=cause, resolved_at=None).first()
-    if existing:
-        existing.mark_seen_again()
-        return existing
-    issue = Issue.objects.create(integration=integration, cause=cause, text=text, who=who, next_action=next_action)
-    notify(
-        kind="issue.opened", text=f"{integration.name}: {text} {next_action}", target=("integration", integration.id)
-    )
-    outbox.publish("issue.opened", str(issue.id))
-    links.mirror(integration)
+    """Open an issue, reopen the one that was resolved a moment ago, or count the cause again if it is open."""
+    Integration.objects.select_for_update().filter(pk=integration.pk).first()
+    issue = integration.issues.filter(cause=cause, resolved_at=None).first()
+    if issue is not None:
+        issue.mark_seen_again()
+        ladder.follow(integration)
+        return issue
+    recent = integration.issues.filter(cause=cause, resolved_at__gt=clock.now() - FLAPS_WITHIN)
+    issue = recent.order_by("-resolved_at").first()
+    if issue is not None:
+        issue.mark_reopened(text=text, who=who, next_action=next_action)
+        for note in reopen_notes(issue.id):
+            _owe_mail(integration, issue, note)
+    else:
+        issue = Issue.objects.create(integration=integration, cause=cause, text=text, who=who, next_action=next_action)
+        _owe_mail(integration, issue, _note(integration, issue))
+    outbox.publish(OPENED, str(issue.id))
+    _count_open(integration)
+    ladder.follow(integration)
     return issue
 
 
@@ -43,8 +74,17 @@ def require_reconnect(integration: Integration, error: ProviderError) -> None:
     """
     Say everywhere that the vendor no longer accepts the credential; the caller's transaction locked the row.
 
-    What the organization switched off stays off, and is only known to be broken.
+    What the organization switched off stays off, and is only known to be broken. While the vendor refuses credentials
+    of many organizations, it is the vendor's trouble: nobody is asked to reconnect.
     """
+    state = vendor_state(integration.provider)
+    if state.has_incident and state.incident_class == error.name:
+        integration.mark_health(
+            LinkHealth.FAILING, cause=state.incident, who=str(Who.NOBODY), next_action=WAIT_FOR_VENDOR
+        )
+        integration.save()
+        links.mirror(integration)
+        return
     cause = f"{error.message} {error.vendor_detail}".strip()
     was = integration.status
     if was in {LinkStatus.ACTIVE, LinkStatus.NEEDS_REAUTH}:
@@ -59,15 +99,52 @@ def require_reconnect(integration: Integration, error: ProviderError) -> None:
 
 
 @transaction.atomic
-def resolve_issues(integration: Integration, *, causes: list[str] | None = None) -> int:
+def resolve_issues(integration: Integration, *, causes: Iterable[str] | None = None) -> int:
     """Resolve the open issues of some causes, or all; return how many."""
-    waiting = integration.issues.select_for_update().filter(resolved_at=None)
+    Integration.objects.select_for_update().filter(pk=integration.pk).first()
+    waiting = integration.issues.filter(resolved_at=None)
     if causes is not None:
-        waiting = waiting.filter(cause__in=causes)
+        waiting = waiting.filter(cause__in=list(causes))
     resolved = list(waiting)
     for issue in resolved:
         issue.mark_resolved()
         outbox.publish("issue.resolved", str(issue.id))
+    close_notes([issue.id for issue in resolved])
     if resolved:
-        links.mirror(integration)
+        _count_open(integration)
+    ladder.follow(integration)
     return len(resolved)
+
+
+def _note(integration: Integration, issue: Issue) -> Notification:
+    page = "integration_reconnect" if issue.cause in RECONNECT_CAUSES else "integrations_integration_change"
+    return notify(
+        kind=OPENED,
+        title=named(integration),
+        text=issue.text,
+        next_action=issue.next_action,
+        provider=integration.provider,
+        issue_id=issue.id,
+        target=("integration", integration.id),
+        page=page,
+    )
+
+
+def named(integration: Integration) -> str:
+    """Name an integration and its account, as notes and mails do."""
+    account = integration.account_label or integration.account_external_id
+    return f"{integration.name} ({account})" if account and account != integration.name else integration.name
+
+
+def _owe_mail(integration: Integration, issue: Issue, note: Notification) -> None:
+    """Mail those who can act; what others must mend, or what a person switched off, is a note alone."""
+    is_off = integration.status == LinkStatus.DISABLED and issue.cause != DISABLED_BY_SYSTEM
+    if issue.who != Who.USER or is_off:
+        return
+    is_refused = issue.cause == AuthenticationFailed.card_word
+    mail.owe(note, wait=mail.RECONNECT_AFTER if is_refused else timedelta())
+
+
+def _count_open(integration: Integration) -> None:
+    """Show the number on the Link; nothing else of the Link changes by an issue."""
+    Link.objects.filter(pk=integration.pk).update(open_issues=integration.issues.filter(resolved_at=None).count())
