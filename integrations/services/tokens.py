@@ -1,40 +1,48 @@
 """
-Renewing tokens before they end: one winner per version of a credential, the new pair stored before anybody uses it.
+Renewing tokens before they end: one call per version of a credential, whoever asks and whoever dies meanwhile.
 
-The fence is the Link's row: whoever moves `next_refresh_at` into the lease, while the credential still has the version
-that was seen, makes the call. A winner that dies loses the lease, and the sweep finds the link due again.
+Nobody here calls the vendor. A caller writes down in the Link that it wants new tokens, sees to it that a courier is
+at work (`courier_process`), and waits for the attempt to end; the sweep only sees to the courier.
 """
 
 from __future__ import annotations
 
-import random
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.conf import settings
+from django.db import connection, transaction
 
-from audit.services import Actor, record
+from audit.services import Actor, ActorKind, record
 from core import clock
 from core.errors import Conflict, ValidationFailed
-from dispatch.models import Link, LinkStatus
-from integrations.contract import AuthenticationFailed, ProviderError, RefreshesTokens, TokenSet
+from core.fault_points import reach
+from dispatch.models import Link
+from integrations.contract import ProviderError, RefreshesTokens
 from integrations.models import Integration
-from integrations.services import credentials, issues, links
-from integrations.services.credentials import Purpose, audit_target
-from integrations.services.providers import provider_for
-from tenants.context import in_organization
+from integrations.services import courier, courier_process, credentials, refusals
+from integrations.services.credentials import audit_target
+from tenants.context import release_connection
 
 log = structlog.get_logger(__name__)
 
-LEASE = timedelta(seconds=120)
-"""Above the 40 s that a refresh may take, with its writing; a due time within it counts as taken."""
+WAIT_S = 45.0
+"""The 40 s that a refresh may take, and the start of a courier; who waited in vain may ask again."""
 
-RETRY_S = 60.0
-RETRY_OF_BROKEN_S = 3600.0
-"""What only a person or a release can mend is tried hourly: it costs one call and recovers without anybody's help."""
+LOOK_AGAIN_S = 1.0
+"""How often those who wait make sure that a courier is at work: one may be killed while it starts."""
 
-SWEEP_FOR_S = 60.0
-"""A sweep stops here, well inside the task's time limit; what it left is due again at the next tick."""
+PAUSES_S = (0.02, 0.3)
+"""Between two looks at the Link, the first and the longest; one thread per process looks for all of them."""
 
 
 class CannotRefresh(ValidationFailed):
@@ -44,138 +52,174 @@ class CannotRefresh(ValidationFailed):
 
 
 class BeingRefreshed(Conflict):
-    """Another worker is renewing these tokens, or will within two minutes."""
+    """The tokens are being renewed, and that takes longer than anybody should wait."""
 
     code = "in_progress"
 
 
 def refresh(integration: Integration, *, actor: Actor | None = None, seen_version: int | None = None) -> Integration:
     """
-    Renew the tokens of an integration now, unless that happened since `seen_version`.
+    Have the tokens of an integration renewed now, unless that happened since `seen_version`; wait for the end of it.
+
+    Callers that come while an attempt is out share it. Runs outside any transaction: what is asked for inside one,
+    nobody sees.
 
     :param seen_version: the credential's version that the caller found too old; the current one unless given
     :raises CannotRefresh: the provider has no tokens to renew
-    :raises BeingRefreshed: another worker is at it
-    :raises ProviderError: the vendor did not renew them; a refused grant leaves the integration at `needs_reauth`
+    :raises BeingRefreshed: it takes longer than `WAIT_S`; the attempt goes on
+    :raises ProviderError: the vendor did not renew them
     """
     if not issubclass(integration.provider_class, RefreshesTokens):
         raise CannotRefresh(f"{integration.provider_class.spec.label} has no tokens that are refreshed.")
-    version = _claim(integration, seen_version)
-    if version is not None:
-        try:
-            tokens = _call(integration)
-        except ProviderError as error:
-            _note_failure(integration, version, error)
-            raise
-        _store(integration, version, tokens, actor or Actor.system("refresh"))
+    version = credentials.require_current(integration).version
+    if seen_version in {None, version}:
+        outcome = _FLIGHTS.join((integration.pk, version), lambda: _have_renewed(integration, version, actor))
+        _raise_unless_renewed(integration, version, outcome)
     integration.refresh_from_db()
     return integration
 
 
-def refresh_due_links(*, limit: int = 100) -> int:
-    """Refresh the links whose tokens end soon; return how many were renewed."""
-    started = clock.now()
-    due = Link.objects.filter(
-        status__in=[LinkStatus.ACTIVE, LinkStatus.NEEDS_REAUTH], next_refresh_at__lte=started
-    ).order_by("next_refresh_at")
-    renewed = 0
-    for link in list(due[:limit]):
-        if clock.now() - started > timedelta(seconds=SWEEP_FOR_S):
-            break
-        renewed += _refresh_link(link)
-    return renewed
+def ensure_fresh(integration: Integration, *, min_left_s: float = 0.0) -> None:
+    """
+    Have the tokens renewed if they live for less than `min_left_s` seconds; for callers about to use one.
 
+    A token that still lives is used as it is when it cannot be renewed now: that is its holder's margin.
 
-def _refresh_link(link: Link) -> bool:
+    :raises ProviderError: it has ended and the vendor did not renew it
+    :raises BeingRefreshed: it has ended and renewing it takes too long
+    """
+    current = credentials.require_current(integration)
+    if current.expires_at is None or not issubclass(integration.provider_class, RefreshesTokens):
+        return
+    left = current.expires_at - clock.now()
+    if left > timedelta(seconds=min_left_s):
+        return
     try:
-        with in_organization(link.organization_schema):
-            integration = Integration.objects.filter(pk=link.pk).first()
-            if integration is None:
-                return False
-            refresh(integration)
-    except (ProviderError, BeingRefreshed) as error:
-        log.info("token.not_refreshed", integration=str(link.pk), error=type(error).__name__)
-        return False
-    except Exception:
-        log.exception("token.refresh_crashed", integration=str(link.pk))
-        return False
-    return True
+        _raise_if_waiting(integration)
+        refresh(integration, seen_version=current.version)
+    except (ProviderError, BeingRefreshed):
+        if left <= timedelta():
+            raise
 
 
-def _claim(integration: Integration, seen_version: int | None) -> int | None:
-    """Win the right to call; None when the version that was seen is not current any more."""
-    with transaction.atomic():
+def refresh_due_links() -> int:
+    """See to it that a courier renews what ends soon; return how many links that are."""
+    due = courier.due_links().count()
+    release_connection()
+    if due:
+        _send()
+    return due
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """How the attempt that a caller waited for ended: not at all, in a failure, or well."""
+
+    is_late: bool = False
+    failure: Mapping[str, Any] | None = None
+
+
+class _Flights:
+    """Threads of one process that want the same share one look at the database: twenty do not ask twenty times."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._flying: dict[tuple[UUID, int], Future[_Outcome]] = {}
+
+    def join(self, key: tuple[UUID, int], lead: Callable[[], _Outcome]) -> _Outcome:
+        """Wait for the flight of this key, or be the one that leads it."""
+        with self._lock:
+            flight = self._flying.get(key)
+            is_leader = flight is None
+            if flight is None:
+                flight = self._flying[key] = Future()
+        if not is_leader:
+            release_connection()
+            return flight.result()
+        try:
+            flight.set_result(lead())
+        except BaseException as error:
+            flight.set_exception(error)
+        finally:
+            with self._lock:
+                del self._flying[key]
+        return flight.result()
+
+
+_FLIGHTS = _Flights()
+
+
+def _have_renewed(integration: Integration, version: int, actor: Actor | None) -> _Outcome:
+    ended = _ask(integration, version, actor)
+    if ended is None:
+        return _Outcome()
+    reach("token.claimed")
+    return _wait(integration.pk, ended)
+
+
+def _ask(integration: Integration, version: int, actor: Actor | None) -> int | None:
+    """Want new tokens; return how many attempts had ended before, None when this version is spent already."""
+    with transaction.atomic(durable=True):
         link = Link.objects.select_for_update().get(pk=integration.pk)
-        current = credentials.require_current(integration)
-        if seen_version not in {None, current.version}:
+        if credentials.require_current(integration).version != version:
             return None
-        now = clock.now()
-        if link.next_refresh_at and now < link.next_refresh_at <= now + LEASE:
-            raise BeingRefreshed("The tokens are being refreshed; look again in a moment.")
-        link.next_refresh_at = now + LEASE
-        link.save(update_fields=["next_refresh_at"])
-        return current.version
+        if link.refresh_asked_at is None:
+            link.refresh_asked_at = clock.now()
+            link.save(update_fields=["refresh_asked_at"])
+        if actor is not None and actor.kind != ActorKind.SYSTEM:
+            record(
+                action="token.refresh_requested",
+                actor=actor,
+                target=audit_target(integration),
+                details={"version": version},
+            )
+        return link.refresh_count
 
 
-def _call(integration: Integration) -> TokenSet:
-    provider = provider_for(integration, Purpose.REFRESH)
-    if not isinstance(provider, RefreshesTokens):
-        raise TypeError("a provider lost a capability between two lines")
-    return provider.refresh()
+def _wait(link_id: UUID, ended: int) -> _Outcome:
+    """Look until one more attempt has ended, and that a courier is there to make it."""
+    until = time.monotonic() + WAIT_S
+    look_at, pause_s = 0.0, PAUSES_S[0]
+    while time.monotonic() < until:
+        if time.monotonic() >= look_at:
+            _send()
+            look_at = time.monotonic() + LOOK_AGAIN_S
+        row = Link.objects.filter(pk=link_id).values("refresh_count", "refresh_failure").first()
+        release_connection()
+        if row is None or row["refresh_count"] > ended:
+            return _Outcome(failure=row["refresh_failure"] if row else None)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, PAUSES_S[1])
+    return _Outcome(is_late=True)
 
 
-def _store(integration: Integration, version: int, tokens: TokenSet, actor: Actor) -> None:
-    """
-    Keep the new pair and forget the spent one.
-
-    :raises Conflict: the account was reconnected while the vendor answered; its new credential stays
-    """
-    with transaction.atomic():
-        fresh = Integration.objects.select_for_update().get(pk=integration.pk)
-        spent = credentials.require_current(fresh)
-        if spent.version != version:
-            raise Conflict("The credential was replaced while it was refreshed; the new one stays.", code="conflict")
-        stored = credentials.store(fresh, _values(fresh, tokens), expires_at=tokens.expires_at)
-        credentials.destroy_version(fresh, version)
-        links.schedule_refresh(fresh, tokens.expires_at)
-        if fresh.status == LinkStatus.NEEDS_REAUTH:
-            Link.objects.filter(pk=fresh.pk).update(next_check_at=clock.now())
-        record(
-            action="token.refreshed",
-            actor=actor,
-            target=audit_target(fresh),
-            details={"version": stored.version, "fields": sorted(_changed(tokens))},
-        )
+def _send() -> None:
+    """Have a courier at work; a test's transaction is seen by itself alone, so there it is this thread."""
+    if not settings.TOKEN_COURIER:
+        courier.work_here()
+    elif courier_process.ensure(_lock_file(), folder=settings.BASE_DIR):
+        reach("token.courier_sent")
 
 
-def _values(integration: Integration, tokens: TokenSet) -> dict[str, str]:
-    opened = credentials.open_for(integration, Purpose.REFRESH)
-    return {**{name: secret.reveal() for name, secret in opened.items()}, **_changed(tokens)}
+def _lock_file() -> Path:
+    """Name the lock of couriers: one for each database that is worked on from this data folder."""
+    facts = connection.settings_dict
+    place = f"{facts['HOST']}:{facts['PORT']}/{facts['NAME']}"
+    return Path(settings.DATA_DIR) / f"courier-{hashlib.sha256(place.encode()).hexdigest()[:12]}.lock"
 
 
-def _changed(tokens: TokenSet) -> dict[str, str]:
-    changed = {"access_token": tokens.access_token.reveal()}
-    if tokens.refresh_token is not None:
-        changed["refresh_token"] = tokens.refresh_token.reveal()
-    return changed
+def _raise_unless_renewed(integration: Integration, version: int, outcome: _Outcome) -> None:
+    if credentials.require_current(integration).version != version:
+        return
+    if outcome.failure is not None:
+        raise refusals.from_row(outcome.failure)
+    raise BeingRefreshed("The tokens are being refreshed; look again in a moment.")
 
 
-def _note_failure(integration: Integration, version: int, error: ProviderError) -> None:
-    """Say when the next try is; a grant that is refused needs a person, unless somebody replaced it meanwhile."""
-    with transaction.atomic():
-        fresh = Integration.objects.select_for_update().get(pk=integration.pk)
-        if credentials.require_current(fresh).version != version:
-            return
-        is_refused = isinstance(error, AuthenticationFailed)
-        due = None if is_refused else clock.now() + timedelta(seconds=_wait_s(error))
-        Link.objects.filter(pk=fresh.pk).update(next_refresh_at=due)
-        if is_refused:
-            issues.require_reconnect(fresh, error)
-        elif not error.retryable:
-            issues.open_issue_for(fresh, error)
-
-
-def _wait_s(error: ProviderError) -> float:
-    if not error.retryable:
-        return RETRY_OF_BROKEN_S
-    return (error.retry_after_s or RETRY_S) * random.uniform(1.0, 1.2)  # noqa: S311  spreads what failed together
+def _raise_if_waiting(integration: Integration) -> None:
+    """Spare the vendor another call while the last failure's wait lasts."""
+    link = Link.objects.filter(pk=integration.pk).values("next_refresh_at", "refresh_failure", "refresh_id").first()
+    if link is None or link["refresh_failure"] is None or link["refresh_id"] is not None:
+        return
+    if link["next_refresh_at"] is None or link["next_refresh_at"] > clock.now():
+        raise refusals.from_row(link["refresh_failure"])

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connections
 
-from audit.models import AuditEntry
+from audit.models import ActorKind, AuditEntry
+from audit.services import Actor
 from core import clock
-from core.errors import Conflict
 from core.secret import Secret, Secrets
 from dispatch.models import AccountClaim, Link, OutboxEntry, Route
 from integrations.contract import (
@@ -23,9 +24,10 @@ from integrations.contract import (
     IntegrationContext,
     RateLimited,
     Unavailable,
+    UnexpectedResponse,
 )
 from integrations.models import Integration
-from integrations.services import credentials, health, tokens
+from integrations.services import courier, credentials, health, tokens
 from integrations.services.credentials import Purpose
 from integrations.services.providers import CallLog, guard_for, provider_for
 from meter.models import Call
@@ -124,20 +126,64 @@ class TestRefresh:
 
         assert vendor.count("/token") == 1
 
-    def test_is_refused_while_another_worker_is_at_it(self, inside_shop: Shop, vendor: Parcelbox) -> None:
-        soon = clock.now() + tokens.LEASE - timedelta(seconds=1)
-        Link.objects.filter(pk=inside_shop.integration.id).update(next_refresh_at=soon)
+    def test_waits_for_the_attempt_that_is_out_but_not_for_ever(
+        self, inside_shop: Shop, vendor: Parcelbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tokens, "WAIT_S", 0.2)
+        tokens._ask(inside_shop.integration, 1, None)
+        assert courier.claim(None) is not None
 
         with pytest.raises(tokens.BeingRefreshed):
             tokens.refresh(inside_shop.integration)
 
         assert vendor.count("/token") == 0
 
+    def test_says_who_asked_for_it(self, inside_shop: Shop) -> None:
+        person = Actor(kind=ActorKind.USER, id="1", label="Ana")
+
+        tokens.refresh(inside_shop.integration, actor=person)
+
+        assert AuditEntry.objects.get(action="token.refresh_requested").actor_label == "Ana"
+
+    def test_a_reconnect_meanwhile_wins(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        def reconnect() -> None:
+            credentials.store(inside_shop.integration, {**opened(inside_shop.integration), "app_key": "pak_test_new"})
+
+        original = ParcelboxProvider.refresh
+
+        class Overtaken(ParcelboxProvider):
+            def refresh(self) -> Any:
+                reconnect()
+                return original(self)
+
+        from integrations import registry
+
+        registry.register(Overtaken)
+
+        tokens.refresh(inside_shop.integration)
+
+        assert opened(inside_shop.integration)["app_key"] == "pak_test_new"
+        assert states(inside_shop.integration)[-1] == (2, "current", True)
+        assert Link.objects.get(pk=inside_shop.integration.pk).refresh_id is None
+
+    def test_a_provider_without_tokens_says_so(self, inside: Any) -> None:
+        integration = Integration.objects.create(provider="stripe", name="Stripe", environment="test")
+
+        with pytest.raises(tokens.CannotRefresh) as caught:
+            tokens.refresh(integration)
+
+        assert caught.value.code == "not_supported"
+
+
+@pytest.mark.django_db
+class TestFailure:
     def test_a_refused_grant_asks_for_a_reconnect_once(self, inside_shop: Shop) -> None:
         inside_shop.merchant.refresh_token = "prt_test_elsewhere"
+        inside_shop.merchant.access_token = "pat_test_elsewhere"
 
-        with pytest.raises(AuthenticationFailed):
-            tokens.refresh(inside_shop.integration)
+        for _time in range(2):
+            with pytest.raises(AuthenticationFailed):
+                tokens.refresh(inside_shop.integration)
 
         integration = Integration.objects.get()
         assert (integration.status, integration.health) == ("needs_reauth", "failing")
@@ -145,6 +191,106 @@ class TestRefresh:
         assert Notification.objects.filter(kind="issue.opened").count() == 1
         assert Link.objects.get(pk=integration.id).next_refresh_at is None
         assert states(integration) == [(1, "current", True)]
+
+    def test_a_refused_grant_warns_while_the_token_works(self, inside_shop: Shop) -> None:
+        inside_shop.merchant.refresh_token = "prt_test_elsewhere"
+
+        with pytest.raises(AuthenticationFailed):
+            tokens.refresh(inside_shop.integration)
+
+        integration = Integration.objects.get()
+        issue = integration.issues.get()
+        due = Link.objects.get(pk=integration.id).next_refresh_at
+        assert (integration.status, integration.health) == ("active", "healthy")
+        assert issue.cause == "token_not_renewed"
+        assert "It still works until 2" in issue.text
+        assert due is not None
+        assert timedelta(minutes=29) < due - clock.now() < timedelta(minutes=37)
+
+    def test_the_warning_ends_with_the_next_pair(self, inside_shop: Shop) -> None:
+        kept, inside_shop.merchant.refresh_token = inside_shop.merchant.refresh_token, "prt_test_elsewhere"
+        with pytest.raises(AuthenticationFailed):
+            tokens.refresh(inside_shop.integration)
+
+        inside_shop.merchant.refresh_token = kept
+        tokens.refresh(inside_shop.integration)
+
+        assert inside_shop.integration.issues.get().resolved_at is not None
+
+    def test_a_refusal_becomes_a_reconnect_when_the_token_ends(self, inside_shop: Shop) -> None:
+        inside_shop.merchant.refresh_token = "prt_test_elsewhere"
+        with pytest.raises(AuthenticationFailed):
+            tokens.refresh(inside_shop.integration)
+
+        inside_shop.merchant.access_token = "pat_test_elsewhere"
+        with clock.shifted(timedelta(minutes=61)):
+            assert tokens.refresh_due_links() == 1
+
+        integration = Integration.objects.get()
+        assert integration.status == "needs_reauth"
+        assert [issue.cause for issue in integration.issues.filter(resolved_at=None)] == ["authentication_error"]
+
+    def test_a_refusal_says_nothing_of_a_credential_that_was_replaced(
+        self, inside_shop: Shop, vendor: Parcelbox
+    ) -> None:
+        def reconnect() -> None:
+            credentials.store(inside_shop.integration, {**opened(inside_shop.integration), "app_key": "pak_test_new"})
+
+        class Refused(ParcelboxProvider):
+            def refresh(self) -> Any:
+                reconnect()
+                raise AuthenticationFailed("the chain was revoked")
+
+        from integrations import registry
+
+        registry.register(Refused)
+        asked = vendor.count("/v1/introspections")
+
+        tokens.refresh(inside_shop.integration)
+
+        assert Integration.objects.get().status == "active"
+        assert not inside_shop.integration.issues.exists()
+        assert vendor.count("/v1/introspections") == asked
+
+    def test_a_refusal_that_cannot_be_confirmed_is_tried_again(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        inside_shop.merchant.refresh_token = "prt_test_elsewhere"
+        vendor.failing["/v1/introspections"] = "error__html_502"
+
+        with pytest.raises(AuthenticationFailed):
+            tokens.refresh(inside_shop.integration)
+
+        due = Link.objects.get(pk=inside_shop.integration.id).next_refresh_at
+        assert Integration.objects.get().status == "active"
+        assert due is not None
+        assert due - clock.now() < timedelta(seconds=73)
+
+    def test_tries_come_further_apart(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        vendor.failing["/token"] = "error__html_502"
+
+        for _try in range(3):
+            with pytest.raises(Unavailable):
+                tokens.refresh(inside_shop.integration)
+
+        due = Link.objects.get(pk=inside_shop.integration.id).next_refresh_at
+        assert due is not None
+        assert timedelta(seconds=238) <= due - clock.now() <= timedelta(seconds=288)
+
+    def test_our_own_crash_ends_the_attempt(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        class Broken(ParcelboxProvider):
+            def refresh(self) -> Any:
+                raise ZeroDivisionError
+
+        from integrations import registry
+
+        registry.register(Broken)
+
+        with pytest.raises(UnexpectedResponse):
+            tokens.refresh(inside_shop.integration)
+
+        link = Link.objects.get(pk=inside_shop.integration.id)
+        assert (link.refresh_id, link.refresh_asked_at) == (None, None)
+        assert link.next_refresh_at is not None
+        assert link.next_refresh_at > clock.now() + timedelta(minutes=59)
 
     @pytest.mark.parametrize(
         ("answer", "error", "wait_s"),
@@ -165,34 +311,38 @@ class TestRefresh:
         assert inside_shop.integration.status == "active"
         assert not inside_shop.integration.issues.exists()
 
-    def test_a_reconnect_meanwhile_wins(self, inside_shop: Shop, vendor: Parcelbox) -> None:
-        def reconnect() -> None:
-            credentials.store(inside_shop.integration, {**opened(inside_shop.integration), "app_key": "pak_test_new"})
 
-        original = ParcelboxProvider.refresh
+@pytest.mark.django_db
+class TestEnsureFresh:
+    def test_leaves_a_token_alone_that_lives_long_enough(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        tokens.ensure_fresh(inside_shop.integration, min_left_s=60)
 
-        class Overtaken(ParcelboxProvider):
-            def refresh(self) -> Any:
-                reconnect()
-                return original(self)
+        assert vendor.count("/token") == 0
 
-        from integrations import registry
+    def test_renews_one_that_is_about_to_end(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        with clock.shifted(timedelta(minutes=59, seconds=30)):
+            tokens.ensure_fresh(inside_shop.integration, min_left_s=60)
 
-        registry.register(Overtaken)
-
-        with pytest.raises(Conflict):
-            tokens.refresh(inside_shop.integration)
-
-        assert opened(inside_shop.integration)["app_key"] == "pak_test_new"
         assert states(inside_shop.integration)[-1] == (2, "current", True)
 
-    def test_a_provider_without_tokens_says_so(self, inside: Any) -> None:
-        integration = Integration.objects.create(provider="stripe", name="Stripe", environment="test")
+    def test_uses_what_still_lives_when_the_vendor_fails(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        vendor.failing["/token"] = "error__html_502"
 
-        with pytest.raises(tokens.CannotRefresh) as caught:
-            tokens.refresh(integration)
+        with clock.shifted(timedelta(minutes=59, seconds=30)):
+            tokens.ensure_fresh(inside_shop.integration, min_left_s=60)
+            tokens.ensure_fresh(inside_shop.integration, min_left_s=60)
 
-        assert caught.value.code == "not_supported"
+        assert vendor.count("/token") == 1
+
+    def test_refuses_what_has_ended(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        vendor.failing["/token"] = "error__html_502"
+
+        with clock.shifted(timedelta(minutes=61)):
+            for _caller in range(2):
+                with pytest.raises(Unavailable):
+                    tokens.ensure_fresh(inside_shop.integration)
+
+        assert vendor.count("/token") == 1
 
 
 @pytest.mark.django_db
@@ -210,17 +360,48 @@ class TestSweep:
         shop.merchant.refresh_token = "prt_test_elsewhere"
 
         with clock.shifted(timedelta(minutes=51)):
-            assert tokens.refresh_due_links() == 1
+            assert tokens.refresh_due_links() == 2
 
         with in_organization(other_shop.organization):
             assert states(other_shop.integration)[-1] == (2, "current", True)
 
-    def test_takes_over_from_a_worker_that_died(self, shop: Shop) -> None:
+    def test_takes_over_from_a_courier_of_another_machine_when_its_lease_ended(self, shop: Shop) -> None:
         with in_organization(shop.organization):
-            assert tokens._claim(shop.integration, 1) == 1
+            tokens._ask(shop.integration, 1, None)
+        assert courier.claim(uuid4()) is not None
+        assert tokens.refresh_due_links() == 0
 
-        with clock.shifted(tokens.LEASE + timedelta(seconds=1)):
+        with clock.shifted(courier.LEASE + timedelta(seconds=1)):
             assert tokens.refresh_due_links() == 1
+
+        with in_organization(shop.organization):
+            assert states(shop.integration)[-1] == (2, "current", True)
+
+    def test_takes_over_from_a_dead_courier_of_this_machine_at_once(self, shop: Shop) -> None:
+        here = uuid4()
+        with in_organization(shop.organization):
+            tokens._ask(shop.integration, 1, None)
+        assert courier.claim(here) is not None
+
+        courier._release_dead(uuid4())
+        assert courier.claim(here) is None
+        courier._release_dead(here)
+
+        assert courier.claim(here) is not None
+
+    def test_takes_what_somebody_waits_for_first(self, shop: Shop, other_shop: Shop) -> None:
+        with in_organization(other_shop.organization):
+            tokens._ask(other_shop.integration, 1, None)
+
+        with clock.shifted(timedelta(minutes=51)):
+            first, second = courier.claim(None), courier.claim(None, busy=["parcelbox"])
+            third = courier.claim(None)
+
+        assert first is not None
+        assert first.link_id == other_shop.integration.pk
+        assert second is None
+        assert third is not None
+        assert third.link_id == shop.integration.pk
 
 
 class TestManyWorkers:
@@ -246,8 +427,7 @@ class TestManyWorkers:
             outcomes = list(pool.map(lambda _n: self.worker(committed, start), range(WORKERS)))
 
         assert vendor.count("/token") == 1
-        assert outcomes.count("refreshed") >= 1
-        assert set(outcomes) <= {"refreshed", "busy"}
+        assert set(outcomes) == {committed.merchant.access_token}
         with in_organization(committed.organization):
             assert states(committed.integration) == [(1, "destroyed", False), (2, "current", True)]
             assert provider_for(committed.integration, Purpose.CHECK).check().account.external_id == "mer_7"
@@ -259,11 +439,8 @@ class TestManyWorkers:
             with in_organization(shop.organization.schema_name):
                 integration = Integration.objects.get(pk=shop.integration.pk)
                 start.wait(10)
-                try:
-                    tokens.refresh(integration, seen_version=1)
-                except tokens.BeingRefreshed:
-                    return "busy"
-                return "refreshed"
+                tokens.refresh(integration, seen_version=1)
+                return opened(integration)["access_token"]
         finally:
             connections.close_all()
 
