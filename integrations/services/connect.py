@@ -20,7 +20,7 @@ from core.errors import Conflict, ValidationFailed
 from core.ids import new_token
 from core.secret import Secrets
 from dispatch import outbox
-from dispatch.models import LinkHealth, Vendor
+from dispatch.models import LinkHealth, LinkStatus, Vendor
 from integrations import registry
 from integrations.contract import AuthenticationFailed, CheckResult, Field, FieldKind, Provider, RegistersWebhook
 from integrations.models import Integration
@@ -190,6 +190,7 @@ def _store(work: Connecting) -> Integration:
 def _stored(work: Connecting) -> Integration:
     check = _checked(work)
     integration = _row(work)
+    was_broken = bool(work.existing) and integration.status != LinkStatus.ACTIVE
     integration.name = work.name
     integration.settings = dict(work.settings)
     integration.account_external_id = check.account.external_id
@@ -222,6 +223,8 @@ def _stored(work: Connecting) -> Integration:
     issues.resolve_issues(integration)
     release_parked(integration)
     _schedule_follow_up(work.provider, integration)
+    if was_broken:
+        outbox.publish("integration.recovered", str(integration.id))
     return integration
 
 

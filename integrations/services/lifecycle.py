@@ -13,7 +13,7 @@ from dispatch import outbox
 from dispatch.models import LinkStatus, OutboxEntry, OutboxStatus
 from integrations.contract import ProviderError, RegistersWebhook
 from integrations.models import Integration
-from integrations.services import credentials, issues, links
+from integrations.services import credentials, issues, ladder, links
 from integrations.services.credentials import Purpose, audit_target
 from integrations.services.links import refuse_ended
 from integrations.services.outbox import release_parked
@@ -96,6 +96,8 @@ def _change(integration: Integration, action: str, actor: Actor, mark: Callable[
         mark(fresh)
         fresh.save()
         links.mirror(fresh)
+        ladder.forget(fresh.pk)  # a person decided: what the platform would do or did by itself is over
+        issues.resolve_issues(fresh, causes=[issues.DISABLED_BY_SYSTEM])
         record(action=action, actor=actor, target=audit_target(fresh))
         outbox.publish(action, str(fresh.id))
     integration.refresh_from_db()
