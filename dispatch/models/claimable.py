@@ -5,12 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import models
+from django.db.models.functions import Greatest
 
 from core import clock
 from core.pace import scaled
 
 LEASE = timedelta(seconds=scaled(120))
 """How long a claimed row is its worker's alone; above the task time limit of 90 s (RELIABILITY section 3)."""
+
+DUE_AT = Greatest("next_attempt_at", "not_before")
+"""When a row may be claimed; PostgreSQL's GREATEST passes over NULL."""
 
 
 class Claimable(models.Model):

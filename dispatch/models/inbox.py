@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core import clock
 from core.ids import new_id
-from dispatch.models.claimable import Claimable
+from dispatch.models.claimable import DUE_AT, Claimable
 
 
 class DeliveryStatus(models.TextChoices):
@@ -22,6 +22,9 @@ class DeliveryStatus(models.TextChoices):
     FAILED = "failed", _("failed, tried again")
     DEAD = "dead", _("dead letter")
     QUARANTINED = "quarantined", _("quarantined")
+
+
+_OPEN = Q(status__in=["received", "failed", "processing"])
 
 
 class WebhookDelivery(Claimable):
@@ -47,11 +50,12 @@ class WebhookDelivery(Claimable):
         verbose_name = _("delivery")
         verbose_name_plural = _("deliveries")
         indexes = [
+            # As claims read them (dispatch/claims.py): by link or, for the platform's own URLs, by provider.
+            models.Index("link_id", DUE_AT, "id", name="delivery_due_by_link", condition=_OPEN),
             models.Index(
-                fields=["link_id", "next_attempt_at"],
-                name="delivery_due",
-                condition=Q(status__in=["received", "failed", "processing"]),
+                "provider", DUE_AT, "id", name="delivery_due_by_provider", condition=_OPEN & Q(link_id__isnull=True)
             ),
+            models.Index(fields=["link_id"], name="delivery_in_work", condition=Q(status="processing")),
             models.Index(fields=["organization_schema", "-received_at"], name="delivery_by_organization"),
             models.Index(fields=["link_id", "-received_at"], name="delivery_by_link"),
             models.Index(

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core import clock
 from core.ids import new_id
-from dispatch.models.claimable import Claimable
+from dispatch.models.claimable import DUE_AT, Claimable
 
 
 class OutboxStatus(models.TextChoices):
@@ -21,6 +21,11 @@ class OutboxStatus(models.TextChoices):
     PARKED = "parked", _("parked")
     EXPIRED = "expired", _("expired")
     CANCELED = "canceled", _("canceled")
+
+
+_OPEN = Q(status__in=["waiting", "working"])
+_UNLINKED = Q(link_id__isnull=True)
+_OBJECT = ~Q(object_key="")
 
 
 class OutboxEntry(Claimable):
@@ -49,10 +54,16 @@ class OutboxEntry(Claimable):
         verbose_name = _("outbox entry")
         verbose_name_plural = _("outbox entries")
         indexes = [
+            # As claims read them (dispatch/claims.py): by link, else by organization, and what of one object is open.
+            models.Index("link_id", DUE_AT, "id", name="outbox_due_by_link", condition=_OPEN),
+            models.Index("organization_schema", DUE_AT, "id", name="outbox_due_unlinked", condition=_OPEN & _UNLINKED),
+            models.Index(fields=["link_id"], name="outbox_in_work", condition=Q(status="working")),
+            models.Index(fields=["link_id", "object_key", "id"], name="outbox_object_open", condition=_OPEN & _OBJECT),
             models.Index(
-                fields=["link_id", "next_attempt_at"], name="outbox_due", condition=Q(status__in=["waiting", "working"])
+                fields=["organization_schema", "object_key", "id"],
+                name="outbox_object_unlinked",
+                condition=_OPEN & _OBJECT & _UNLINKED,
             ),
-            models.Index(fields=["link_id", "object_key"], name="outbox_object", condition=~Q(object_key="")),
             models.Index(fields=["organization_schema", "-created_at"], name="outbox_by_organization"),
         ]
 
