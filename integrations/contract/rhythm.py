@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 
+from core.pace import scaled
+
 HOURS = 168
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
@@ -50,7 +52,15 @@ HEAVIEST = 0.4
 """Bound of the tail's shape: an estimate from a dozen gaps must not postpone an alarm for weeks."""
 
 MARGIN = 1.25
-"""An alarm that was none (a holiday) must be exceeded by so much before the next of that quarter."""
+REST_OF_WEEK = 0.5
+"""
+After an alarm that was none (a holiday) the next of that quarter must be longer by the margin, and miss half a week's
+events: a long weekend of two working days misses two fifths.
+"""
+
+SOONEST_S = scaled(300)
+ASK_EVERY_S = scaled(900)
+"""Nobody is asked before five minutes of silence, nor more than four times an hour: a question costs two calls."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,32 @@ class Learned:
     median_gap_s: float
     quantile: float
 
+    @property
+    def clock(self) -> WeeklyClock:
+        """The clock of this rhythm."""
+        return WeeklyClock(self.per_hour)
+
+    def asks_at(self, last: float, *, asked: float | None = None) -> float:
+        """
+        Return when the vendor is asked, if nothing comes until then.
+
+        :param last: the last event
+        :param asked: when the vendor was asked last, in this silence or before it
+        """
+        if asked is not None and asked > last:
+            return max(self.clock.after(asked, SUSPECT_GAPS * self.median), asked + ASK_EVERY_S)
+        soonest = max(last + SOONEST_S, asked + ASK_EVERY_S if asked is not None else 0.0)
+        return max(self.clock.after(last, SUSPECT_GAPS * self.median), soonest)
+
+    def alarms_at(self, last: float, *, harmless: float = 0.0) -> float:
+        """
+        Return when silence alone is an alarm.
+
+        :param harmless: the longest gap of the last quarter, in expected events, that was an alarm and turned out none
+        """
+        raised = max(harmless * MARGIN, REST_OF_WEEK * sum(self.per_hour)) if harmless else 0.0
+        return self.clock.after(last, max(self.quantile, raised))
+
 
 def learn(moments: Sequence[float], *, until: float) -> Learned | None:
     """
@@ -137,11 +173,6 @@ def threshold(gaps: Sequence[float], *, span_s: float) -> float:
     scale, rarity = mean * (1 - shape), count * (QUARTER_S / span_s) / FALSE_PER_QUARTER
     tail = scale * math.log(rarity) if shape < 0.01 else scale / shape * (rarity**shape - 1)  # noqa: PLR2004
     return max(_quantile(gaps, QUANTILE), base + tail)
-
-
-def raised(quantile: float, *, harmless: float) -> float:
-    """Return the alarm's gap after one of this quarter that turned out to be none; `harmless` is 0 without one."""
-    return max(quantile, harmless * MARGIN)
 
 
 def _gaps(seen: Sequence[float], *, start: float, until: float) -> Iterator[float]:
