@@ -6,7 +6,9 @@ import os
 from typing import Any
 
 from celery import Celery
+from celery.signals import task_postrun, task_prerun, worker_init
 
+from config import canary
 from core.pace import scaled
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
@@ -15,9 +17,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     # Every sweep takes an advisory lock and skips when it is held, so that two beats are harmless.
     "sweep_deliveries": {"task": "integrations.tasks.sweep_deliveries", "schedule": 10.0},
     "sweep_outbox": {"task": "integrations.tasks.sweep_outbox", "schedule": 10.0},
-    "sweep_health": {"task": "integrations.tasks.sweep_health", "schedule": 60.0},
+    "sweep_health": {"task": "integrations.tasks.sweep_health", "schedule": 10.0},
     "sweep_refresh": {"task": "integrations.tasks.sweep_refresh", "schedule": 60.0, "queue": "refresh"},
     "sweep_incidents": {"task": "integrations.tasks.sweep_incidents", "schedule": 30.0, "queue": "refresh"},
+    "sweep_alerts": {"task": "integrations.tasks.sweep_alerts", "schedule": 60.0, "queue": "bulk"},
+    "sweep_mail": {"task": "integrations.tasks.sweep_mail", "schedule": 60.0, "queue": "bulk"},
     "sweep_audit_chain": {"task": "integrations.tasks.sweep_audit_chain", "schedule": 10.0},
     "sweep_audit_trail": {"task": "integrations.tasks.sweep_audit_trail", "schedule": 3600.0, "queue": "bulk"},
     "sweep_organizations": {"task": "tenants.tasks.sweep_organizations", "schedule": 15.0},
@@ -48,3 +52,14 @@ def beat_entry(entry: dict[str, Any]) -> dict[str, Any]:
 
 app.conf.beat_schedule = {name: beat_entry(entry) for name, entry in SCHEDULE.items()}
 app.autodiscover_tasks()
+
+
+def _tell_the_canary(path: str) -> None:
+    """Let whoever watches this worker see that it takes work; the signals keep weak references without `weak`."""
+    worker_init.connect(lambda **kwargs: canary.own(path), weak=False)
+    for moment in (task_prerun, task_postrun):
+        moment.connect(lambda **kwargs: canary.touch(path), weak=False)
+
+
+if heartbeat := os.environ.get(canary.HEARTBEAT):
+    _tell_the_canary(heartbeat)

@@ -13,7 +13,8 @@ from audit.services import link_entries
 from core import clock
 from dispatch.models import WebhookDelivery
 from dispatch.waker import wake, woken
-from integrations.services import crew, health, incidents, outbox, quarantine, retention, tokens, trail
+from integrations.services import alerts, crew, incidents, outbox, probe_slots, quarantine, retention, tokens, trail
+from notifications import mail
 from tenants.tasks import PublicTask
 
 log = structlog.get_logger(__name__)
@@ -24,6 +25,8 @@ LOCKS = {
     "health": 7_405_103,
     "retention": 7_405_104,
     "audit_trail": 7_405_105,
+    "alerts": 7_405_120,
+    "mail": 7_405_121,
     "incidents": 7_405_121,
 }
 """Advisory locks of the sweeps: held for one transaction, lost with its connection, so nothing can hang on one."""
@@ -72,8 +75,15 @@ def sweep_outbox(**kwargs: object) -> None:
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_health")
 def sweep_health(**kwargs: object) -> None:
-    """Check the links that are due."""
-    health.check_due_links()
+    """Wake workers for the links whose check is due."""
+    if _alone("health"):
+        probe_slots.wake()
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.work_health")
+def work_health(*, slot: int = 0, **kwargs: object) -> None:
+    """Check what is due."""
+    probe_slots.work(slot)
 
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_incidents")
@@ -87,6 +97,20 @@ def sweep_incidents(**kwargs: object) -> None:
 def sweep_refresh(**kwargs: object) -> None:
     """Renew the tokens that end soon; each link is fenced by itself, so two of these are harmless."""
     tokens.refresh_due_links()
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_alerts")
+def sweep_alerts(**kwargs: object) -> None:
+    """Warn of what stays broken, switch it off at the end, and try what was switched off."""
+    if _alone("alerts"):
+        alerts.sweep()
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_mail")
+def sweep_mail(**kwargs: object) -> None:
+    """Begin the daily mails that are due."""
+    if _alone("mail"):
+        mail.begin_digests()
 
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_audit_chain")

@@ -81,7 +81,8 @@ class Link(Breaking):
         verbose_name = _("integration")
         verbose_name_plural = _("integrations of all organizations")
         indexes = [
-            models.Index(fields=["next_check_at"], name="link_check_due", condition=Q(status="active")),
+            # Not only active links: those that need a reconnect are looked at, too. The others have no due time.
+            models.Index(fields=["next_check_at"], name="link_next_check", condition=Q(next_check_at__isnull=False)),
             models.Index(fields=["provider", "health"], name="link_provider_health"),
             models.Index(
                 fields=["next_refresh_at"], name="link_refresh_due", condition=Q(next_refresh_at__isnull=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import models
@@ -9,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Environment
 from core import clock
-from dispatch.models import LinkHealth, LinkStatus
+from dispatch.models import Link, LinkHealth, LinkStatus
 from tenants.base import OrganizationModel
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ class IntegrationQuerySet(models.QuerySet["Integration"]):
     def connected(self) -> IntegrationQuerySet:
         """Those that were not disconnected."""
         return self.exclude(status=LinkStatus.DISCONNECTED)
+
+    def with_last_check(self) -> IntegrationQuerySet:
+        """Fetch with each row when a check last ran: the clock keeps that on the public link alone."""
+        checked = Link.objects.filter(pk=models.OuterRef("pk")).values("last_checked_at")
+        return self.annotate(link_checked_at=models.Subquery(checked))
 
     def of_environment(self, environment: str) -> IntegrationQuerySet:
         """Those that a key of this environment may see."""
@@ -65,6 +71,7 @@ class Integration(OrganizationModel):
     updated_at = models.DateTimeField(auto_now=True)
 
     objects = IntegrationQuerySet.as_manager()
+    link_checked_at: datetime | None
 
     class Meta:
         verbose_name = _("integration")
@@ -98,6 +105,13 @@ class Integration(OrganizationModel):
     def current_credential(self) -> Credential | None:
         """The credential that serves now."""
         return self.credentials.filter(state="current").first()
+
+    @property
+    def tested_at(self) -> datetime | None:
+        """When a live check last ran; lists fetch it with `with_last_check`, others ask here."""
+        if "link_checked_at" not in self.__dict__:
+            self.link_checked_at = Link.objects.filter(pk=self.pk).values_list("last_checked_at", flat=True).first()
+        return max(filter(None, (self.link_checked_at, self.last_tested_at)), default=None)
 
     def mark_health(self, health: str, *, cause: str = "", who: str = "", next_action: str = "") -> None:
         """Set health with its cause; `health_since` moves only when the health changes."""

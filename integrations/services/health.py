@@ -1,43 +1,52 @@
-"""Testing a connection on demand and by the clock; both write the same check row and move the same health."""
+"""
+Testing a connection, and writing down what came out: one way for a person's test and for the clock's.
+
+The rules of health are `integrations.contract.health`; this module gives them their causes, issues and events.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-import structlog
 from django.db import transaction
 
 from audit.services import Actor, record
 from core import clock
 from dispatch import outbox
-from dispatch.models import Link, LinkHealth, LinkStatus
+from dispatch.models import Link, LinkStatus
 from integrations.contract import (
     AuthenticationFailed,
     CheckResult,
     Misconfigured,
+    Provider,
     ProviderError,
     RegistersWebhook,
     Verdict,
 )
+from integrations.contract.health import Health, Standing, after, finding_of
 from integrations.models import Integration
 from integrations.services import issues, links
-from integrations.services.check_rows import keep_check
+from integrations.services.check_rows import Checked, keep_check
 from integrations.services.connect import REGISTER
 from integrations.services.credentials import Purpose, audit_target
 from integrations.services.outbox import release_parked
 from integrations.services.providers import provider_for
-from tenants.context import in_organization
 
 ACCOUNT_CHANGED = "account_changed"
-SWEEP_WITHIN = timedelta(seconds=50)
-"""One check waits 20 s at most, so a sweep ends before the task's limit of 90 s."""
 
-CHECK_AGAIN = timedelta(minutes=10)
+RECOVERING = "It works again; one more good check confirms it."
+NOTHING_TO_DO = "Nothing to do: it is checked again within two minutes."
+SEE_VERDICTS = "See the verdicts of the test."
 
-_CHECKED = (LinkStatus.ACTIVE, LinkStatus.NEEDS_REAUTH)
+_CHECK_CAUSES = [
+    "authentication_error", "permission_error", "quota_exhausted", "not_found", "invalid_request", "Misconfigured",
+    "UnexpectedResponse",
+]  # fmt: skip
+"""Causes that a good check disproves."""
 
-log = structlog.get_logger(__name__)
+Answer = CheckResult | ProviderError
+"""What one check said; a refused credential was confirmed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,129 +69,143 @@ def test_connection(integration: Integration, *, actor: Actor | None = None) -> 
     """
     links.refuse_ended(integration)
     started = clock.now()
-    check, error = _ask(integration)
-    finished = clock.now()
-    result = TestResult(
-        success=error is None,
-        checked_at=finished,
-        duration_ms=round((finished - started).total_seconds() * 1000, 1),
-        verdicts=check.verdicts if check else (),
-        error=error,
-    )
+    answer = _asked(integration)
+    checked = checked_of(answer, started=started, finished=clock.now())
     with transaction.atomic():
         fresh = Integration.objects.select_for_update().get(pk=integration.pk)
         links.refuse_ended(fresh)
-        _write_down(fresh, check, result)
+        write_down(fresh, answer, checked)
         if actor is not None:
             record(
                 action="integration.tested",
                 actor=actor,
                 target=audit_target(fresh),
-                details={"success": result.success, "error": error.name if error else ""},
+                details={"success": checked.error is None, "error": checked.error.name if checked.error else ""},
             )
     integration.refresh_from_db()
-    return result
+    return TestResult(
+        success=checked.error is None,
+        checked_at=checked.at,
+        duration_ms=checked.duration_ms,
+        verdicts=tuple(checked.verdicts),
+        error=checked.error,
+    )
 
 
-def check_due_links(*, limit: int = 20) -> int:
-    """Check the links whose time has come, until `SWEEP_WITHIN` is used up; return how many."""
-    claimed = _claim_due(limit)
-    started = clock.now()
-    done = 0
-    for link in claimed:
-        if clock.now() - started > SWEEP_WITHIN:
-            break  # the rest is due again after `CHECK_AGAIN`
-        _check_link(link)
-        done += 1
-    return done
+def ask(provider: Provider, *, account_external_id: str) -> Answer:
+    """
+    Let a provider check itself; a refused credential is asked about once more before it counts as refused.
+
+    Pure: no database, so that a thread may run it.
+
+    :param account_external_id: the account that must answer; empty while none is known
+    """
+    answer = _ask_once(provider, account_external_id)
+    if isinstance(answer, AuthenticationFailed):
+        return _ask_once(provider, account_external_id)
+    return answer
 
 
-def _check_link(link: Link) -> None:
-    """Check one link; whatever is wrong with it must not keep the others from their check."""
+def checked_of(answer: Answer, *, started: datetime, finished: datetime) -> Checked:
+    """Describe a check for its row."""
+    duration_ms = round((finished - started).total_seconds() * 1000, 1)
+    if isinstance(answer, CheckResult):
+        return Checked(at=finished, duration_ms=duration_ms, verdicts=answer.verdicts)
+    return Checked(at=finished, duration_ms=duration_ms, error=answer)
+
+
+def write_down(integration: Integration, answer: Answer, checked: Checked) -> None:
+    """Move health, issues and due time by what a check said; the caller's transaction locked the integration."""
+    link = Link.objects.select_for_update().get(pk=integration.pk)
+    before = Standing(health=Health(integration.health), good=link.good_checks, bad=link.bad_checks)
+    standing = after(before, finding_of(answer))
+    integration.last_tested_at = checked.at
+    if isinstance(answer, CheckResult):
+        _write_success(integration, answer, standing)
+    else:
+        _write_failure(integration, answer, standing)
+    integration.save()
+    link = links.mirror(integration)
+    link.good_checks, link.bad_checks = standing.good, standing.bad
+    link.next_check_at = links.next_check(link, standing)
+    link.save(update_fields=["good_checks", "bad_checks", "next_check_at"])
+    keep_check(
+        integration, at=checked.at, duration_ms=checked.duration_ms, verdicts=checked.verdicts, error=checked.error
+    )
+
+
+def is_news(integration: Integration, link: Link, answer: Answer) -> bool:
+    """Whether a check changes anything but the times and counters of the link: then `write_down` must see it."""
+    if not isinstance(answer, CheckResult) or integration.status != LinkStatus.ACTIVE or link.open_issues:
+        return True
+    before = Standing(health=Health(integration.health), good=link.good_checks, bad=link.bad_checks)
+    health, cause = after(before, finding_of(answer)).health, answer.degraded
+    return (
+        (integration.health, integration.health_cause) != (health, cause)
+        or integration.capabilities != _working(answer)
+        or any(integration.facts.get(name) != value for name, value in answer.facts.items())
+        or _lacks_webhook(integration)
+    )
+
+
+def _asked(integration: Integration) -> Answer:
     try:
-        with in_organization(link.organization_schema):
-            integration = Integration.objects.filter(pk=link.pk).first()
-            if integration is not None:
-                test_connection(integration)
-    except Exception:
-        log.exception("health.check_crashed", integration=str(link.pk))
-
-
-def _claim_due(limit: int) -> list[Link]:
-    now = clock.now()
-    due = Link.objects.filter(status__in=_CHECKED, next_check_at__lte=now).order_by("next_check_at")
-    with transaction.atomic():
-        claimed = list(due.select_for_update(skip_locked=True)[:limit])
-        # Moved on before the call: a check that kills its worker is tried again, but not at once.
-        Link.objects.filter(pk__in=[link.pk for link in claimed]).update(next_check_at=now + CHECK_AGAIN)
-    return claimed
-
-
-def _ask(integration: Integration) -> tuple[CheckResult | None, ProviderError | None]:
-    try:
-        check = provider_for(integration, Purpose.CHECK).check()
+        provider = provider_for(integration, Purpose.CHECK)
     except ProviderError as error:
-        return None, error
-    if integration.account_external_id and check.account.external_id != integration.account_external_id:
-        return None, Misconfigured(
+        return error
+    return ask(provider, account_external_id=integration.account_external_id)
+
+
+def _ask_once(provider: Provider, account_external_id: str) -> Answer:
+    try:
+        answer = provider.check()
+    except ProviderError as error:
+        return error
+    if account_external_id and answer.account.external_id != account_external_id:
+        return Misconfigured(
             "the credential answers for another account",
             reason=ACCOUNT_CHANGED,
             next_action="Reconnect with a credential of the account that was connected here.",
         )
-    return check, None
+    return answer
 
 
-def _write_down(integration: Integration, check: CheckResult | None, result: TestResult) -> None:
-    integration.last_tested_at = result.checked_at
-    if check is not None:
-        _write_success(integration, check)
-    elif result.error is not None:
-        _write_failure(integration, result.error)
-    integration.save()
-    links.mirror(integration)
-    keep_check(
-        integration,
-        at=result.checked_at,
-        duration_ms=result.duration_ms,
-        verdicts=result.verdicts,
-        error=result.error,
-    )
-
-
-def _write_success(integration: Integration, check: CheckResult) -> None:
+def _write_success(integration: Integration, check: CheckResult, standing: Standing) -> None:
     was_broken = integration.status == LinkStatus.NEEDS_REAUTH
     if was_broken:
         integration.mark_connected()
     integration.facts = {**integration.facts, **check.facts}
-    integration.capabilities = [verdict.capability for verdict in check.verdicts if verdict.ok]
+    integration.capabilities = _working(check)
     if check.degraded:
-        integration.mark_health(
-            LinkHealth.DEGRADED, cause=check.degraded, who="user", next_action="See the verdicts of the test."
-        )
+        integration.mark_health(standing.health, cause=check.degraded, who="user", next_action=SEE_VERDICTS)
+    elif standing.health is Health.HEALTHY:
+        integration.mark_health(standing.health)
     else:
-        integration.mark_health(LinkHealth.HEALTHY)
+        integration.mark_health(standing.health, cause=RECOVERING, who="nobody", next_action=NOTHING_TO_DO)
+    integration.save()
     issues.resolve_issues(integration, causes=_CHECK_CAUSES)
     if integration.status == LinkStatus.ACTIVE:
         release_parked(integration)
     if was_broken:
         outbox.publish("integration.recovered", str(integration.id))
-    if issubclass(integration.provider_class, RegistersWebhook) and not integration.webhook_registered:
+    if _lacks_webhook(integration):
         outbox.add(REGISTER, link_id=integration.id, object_id=str(integration.id), object_key="webhook")
 
 
-def _write_failure(integration: Integration, error: ProviderError) -> None:
+def _write_failure(integration: Integration, error: ProviderError, standing: Standing) -> None:
     if isinstance(error, AuthenticationFailed):
         issues.require_reconnect(integration, error)
         return
     cause = f"{error.message} {error.vendor_detail}".strip()
-    integration.mark_health(LinkHealth.FAILING, cause=cause, who=str(error.who), next_action=error.next_action)
-    if error.who != "nobody":
-        integration.save()
+    integration.mark_health(standing.health, cause=cause, who=str(error.who), next_action=error.next_action)
+    integration.save()
+    if standing.health is Health.FAILING and error.who != "nobody":
         issues.open_issue_for(integration, error)
 
 
-_CHECK_CAUSES = [
-    "authentication_error", "permission_error", "quota_exhausted", "not_found", "invalid_request", "Misconfigured",
-    "UnexpectedResponse",
-]  # fmt: skip
-"""Causes that a good check disproves."""
+def _working(check: CheckResult) -> list[str]:
+    return [verdict.capability for verdict in check.verdicts if verdict.ok]
+
+
+def _lacks_webhook(integration: Integration) -> bool:
+    return issubclass(integration.provider_class, RegistersWebhook) and not integration.webhook_registered

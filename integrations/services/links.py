@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from uuid import UUID
 
 from django.conf import settings
@@ -18,7 +17,9 @@ from core.secret import Secrets
 from dispatch import inbox
 from dispatch.models import AccountClaim, DeliveryStatus, Link, LinkStatus, Route, WebhookDelivery
 from dispatch.waker import wake
+from integrations import registry
 from integrations.contract import AccountKey, OAuth2Auth, Provider, ReceivesWebhooks, RefreshesTokens
+from integrations.contract.health import Health, Standing, pace_s
 from integrations.models import Integration
 from tenants.context import require_organization
 from tenants.models import Organization
@@ -31,10 +32,6 @@ DEFAULT_MARGIN_S = 900.0
 """Tokens that come without OAuth are renewed this long before their end: enough for a quarter-hour's outage."""
 
 
-_PERIOD_FACTOR: Mapping[str, int] = MappingProxyType({LinkStatus.ACTIVE: 1, LinkStatus.NEEDS_REAUTH: 4})
-"""A refused credential seldom comes back to life by itself: it is checked a quarter as often, the others never."""
-
-
 class AccountTaken(Conflict):
     """The account belongs to another integration; whose, nobody is told."""
 
@@ -42,7 +39,11 @@ class AccountTaken(Conflict):
 
 
 def mirror(integration: Integration) -> Link:
-    """Copy what routing, sweeps and platform lists need; in the transaction that changed the integration."""
+    """
+    Copy what routing, sweeps and platform lists need; in the transaction that changed the integration.
+
+    When it is checked next stays as it is, unless the clock begins or ceases to check it.
+    """
     schema = require_organization()
     organization = Organization.objects.get(schema_name=schema)
     link, _created = Link.objects.update_or_create(
@@ -60,10 +61,30 @@ def mirror(integration: Integration) -> Link:
             "since": integration.health_since,
             "who": integration.health_who,
             "open_issues": integration.issues.filter(resolved_at=None).count(),
-            "next_check_at": _next_check(integration),
         },
     )
+    due = next_check(link, standing_of(link))
+    if (due is None) != (link.next_check_at is None):
+        link.next_check_at = due
+        link.save(update_fields=["next_check_at"])
     return link
+
+
+def standing_of(link: Link) -> Standing:
+    """Read where a link stands from its public row."""
+    return Standing(health=Health(link.health), good=link.good_checks, bad=link.bad_checks)
+
+
+def next_check(link: Link, standing: Standing) -> datetime | None:
+    """Say when the clock checks a link that stands so: its pace and a fixed jitter of ±10 %, so that checks spread."""
+    spec = registry.provider(link.provider).spec.health
+    pace = pace_s(standing, period_s=spec.period_s, status=link.status, cost=spec.cost)
+    return None if pace is None else clock.now() + timedelta(seconds=pace * jitter(link.id))
+
+
+def jitter(link_id: UUID) -> float:
+    """Return a link's own factor between 0.9 and 1.1."""
+    return 0.9 + (link_id.int % 1000) / 5000
 
 
 def refuse_ended(integration: Integration) -> None:
@@ -198,12 +219,3 @@ def verification_values(provider: type[Provider], secrets: Secrets) -> Mapping[s
     webhook = provider.spec.webhook
     names = [name for name in (webhook.secret_field, webhook.challenge_field) if name] if webhook else []
     return {name: secrets[name].reveal() for name in names if name in secrets}
-
-
-def _next_check(integration: Integration) -> datetime | None:
-    factor = _PERIOD_FACTOR.get(integration.status)
-    if factor is None:
-        return None
-    period = integration.provider_class.spec.health.period_s * factor
-    jitter = 0.9 + (integration.id.int % 1000) / 5000  # ±10 %, fixed per integration, so that checks spread
-    return clock.now() + timedelta(seconds=period * jitter)

@@ -8,7 +8,7 @@ import structlog
 from django.core.management.base import BaseCommand, CommandError
 
 from config.celery import SCHEDULE, app
-from integrations.services import crew
+from integrations.services import crew, probing
 
 log = structlog.get_logger(__name__)
 
@@ -19,14 +19,18 @@ ROUNDS = 1000
 class Command(BaseCommand):
     """`manage.py sweep`."""
 
-    help = "One pass of every sweep, then deliveries and outbox until nothing is due."
+    help = "One pass of every sweep, then deliveries, outbox and health checks until nothing is due."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run; a sweep that fails does not stop the others, and the command says so at the end."""
         app.loader.import_default_modules()  # tasks are known once their modules are, which a worker does at its start
         failed = [name for name in SCHEDULE if not self._run(name)]
         worked = {"deliveries": _until_empty(crew.work_deliveries), "outbox": _until_empty(crew.work_outbox)}
-        self.stdout.write(f"Worked off: {worked['deliveries']} deliveries, {worked['outbox']} outbox entries.")
+        checked = _until_empty(probing.check_due_links)
+        self.stdout.write(
+            f"Worked off: {worked['deliveries']} deliveries, {worked['outbox']} outbox entries, "
+            f"{checked} health checks."
+        )
         if failed:
             raise CommandError(f"These sweeps failed, see the log: {', '.join(failed)}.")
 

@@ -1,20 +1,17 @@
-"""A test is an answer and a row; the clock's checks never forget a link."""
+"""A test is an answer and a row, and moves health by the rules."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from audit.models import AuditEntry
-from core import clock
 from core.errors import Conflict
 from dispatch import outbox
-from dispatch.models import Link, LinkStatus, OutboxEntry, OutboxStatus
-from integrations.models import Issue
+from dispatch.models import Link, OutboxEntry, OutboxStatus
+from integrations.models import Integration, Issue
 from integrations.services import health, lifecycle
-from integrations.services.health import check_due_links
 from meter.models import HealthCheck
 from tenants.context import in_organization
 from tests.fictitious.conftest import ACTOR, Shop
@@ -23,7 +20,6 @@ from tests.fictitious.vendor import Parcelbox
 pytestmark = pytest.mark.django_db
 
 CHECK = "/v1/introspections"
-LATER = timedelta(minutes=12)
 
 
 def fields(shop: Shop) -> tuple[str, str]:
@@ -51,8 +47,8 @@ class TestTest:
         ("answer", "expected", "issues"),
         [
             ("error__invalid_token", ("needs_reauth", "failing"), ["authentication_error"]),
-            ("error__html_502", ("active", "failing"), []),
-            ("error__slow_down", ("active", "failing"), []),
+            ("error__html_502", ("active", "degraded"), []),
+            ("error__slow_down", ("active", "degraded"), []),
             ("error__declined", ("active", "failing"), ["invalid_request"]),
         ],
     )
@@ -78,11 +74,52 @@ class TestTest:
         vendor.failing.clear()
         health.test_connection(inside_shop.integration)
 
+        assert fields(inside_shop) == ("active", "degraded")
+        assert inside_shop.integration.health_cause == health.RECOVERING
+        health.test_connection(inside_shop.integration)
         assert fields(inside_shop) == ("active", "healthy")
         assert not Issue.objects.filter(resolved_at=None).exists()
         assert Link.objects.get().open_issues == 0
         entry.refresh_from_db()
         assert entry.status == "waiting"
+
+    def test_three_failures_that_may_pass_make_it_failing_and_since_moves_once(
+        self, inside_shop: Shop, vendor: Parcelbox
+    ) -> None:
+        vendor.failing[CHECK] = "error__html_502"
+        seen = []
+        for _check in range(4):
+            health.test_connection(inside_shop.integration)
+            seen.append((inside_shop.integration.health, inside_shop.integration.health_since))
+
+        assert [state for state, _since in seen] == ["degraded", "degraded", "failing", "failing"]
+        assert seen[0][1] == seen[1][1] != seen[2][1] == seen[3][1]
+        assert inside_shop.integration.health_who == "nobody"
+        assert inside_shop.integration.health_next_action
+        assert [row.health for row in HealthCheck.objects.order_by("at")][-4:] == [state for state, _since in seen]
+
+    def test_a_refusal_that_the_second_look_does_not_confirm_is_none(
+        self, inside_shop: Shop, vendor: Parcelbox
+    ) -> None:
+        refused = []
+
+        def refuse_once() -> None:
+            vendor.failing.pop(CHECK, None)
+            if not refused:
+                refused.append(True)
+                vendor.failing[CHECK] = "error__invalid_token"
+
+        vendor.before[CHECK] = refuse_once
+
+        result = health.test_connection(inside_shop.integration)
+
+        assert (result.success, fields(inside_shop)) == (True, ("active", "healthy"))
+
+    def test_when_it_was_tested_is_the_links_to_tell(self, inside_shop: Shop) -> None:
+        result = health.test_connection(inside_shop.integration)
+
+        with_check = Integration.objects.with_last_check().get()
+        assert with_check.link_checked_at == result.checked_at == Integration.objects.get().tested_at
 
     def test_another_account_behind_the_credential_is_no_success(self, inside_shop: Shop, vendor: Parcelbox) -> None:
         inside_shop.merchant.id = "mer_99"
@@ -117,44 +154,3 @@ class TestTest:
 
         assert caught.value.code == "disconnected"
         assert not Issue.objects.exists()
-
-
-class TestDueChecks:
-    def test_checks_what_is_due_in_every_organization(self, shop: Shop, other_shop: Shop, vendor: Parcelbox) -> None:
-        assert check_due_links() == 0
-        vendor.hits.clear()
-
-        with clock.shifted(LATER):
-            assert check_due_links() == 2
-            assert check_due_links() == 0
-
-        assert vendor.count(CHECK) == 2
-        assert all(link.next_check_at is not None for link in Link.objects.all())
-
-    def test_one_that_crashes_does_not_keep_the_others_back_and_is_due_again(
-        self, shop: Shop, other_shop: Shop, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        Link.objects.filter(pk=shop.integration.id).update(next_check_at=clock.now() - timedelta(days=1))
-        with in_organization(shop.organization):
-            shop.integration.credentials.update(sealed=b"broken")
-
-        with clock.shifted(LATER):
-            assert check_due_links() == 2
-            broken = Link.objects.get(pk=shop.integration.id)
-            assert broken.next_check_at is not None
-            assert broken.next_check_at > clock.now()
-
-        with in_organization(other_shop.organization):
-            assert HealthCheck.objects.filter(link_id=other_shop.integration.id, is_ok=True).exists()
-
-    def test_what_needs_a_reconnect_is_looked_at_again(self, shop: Shop, vendor: Parcelbox) -> None:
-        vendor.failing[CHECK] = "error__invalid_token"
-        with clock.shifted(LATER):
-            check_due_links()
-        assert fields(shop)[0] == LinkStatus.NEEDS_REAUTH
-        vendor.failing.clear()
-
-        with clock.shifted(LATER * 6):
-            check_due_links()
-
-        assert fields(shop) == ("active", "healthy")

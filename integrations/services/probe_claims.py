@@ -1,0 +1,203 @@
+"""
+Which links the clock checks now, and what is written of them in public: one statement for a batch, never one for a row.
+
+A claimed link is due again when its lease ends, so a sweep that was killed costs two minutes. Several sweeps at once
+claim different links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from core import clock
+from core.pace import scaled
+from dispatch.models import LEASE, Link, LinkStatus, Vendor
+from integrations import registry
+from integrations.contract.health import INCIDENT_FACTOR, POSTPONED_PERIODS, Health
+from integrations.services.links import jitter
+
+CHECKED = (LinkStatus.ACTIVE, LinkStatus.NEEDS_REAUTH)
+
+CANARIES = 20
+"""Links of a vendor that keep their pace during its incident: enough to see its end, few enough to spare it."""
+
+ORGANIZATIONS = 24
+"""A claim takes what is due of so many organizations, the longest waiting first: they are read one by one."""
+
+_FIELDS = (
+    "id", "organization_schema", "provider", "status", "health", "good_checks", "bad_checks", "open_issues",
+    "last_event_at", "last_checked_at", "next_check_at",
+)  # fmt: skip
+
+_CLAIM = """
+    WITH longest AS (
+        SELECT organization_schema FROM dispatch_link
+        WHERE next_check_at <= %(now)s AND status = ANY(%(checked)s)
+        ORDER BY next_check_at LIMIT %(organizations)s FOR UPDATE SKIP LOCKED
+    ), due AS (
+        SELECT id FROM dispatch_link
+        WHERE organization_schema IN (SELECT organization_schema FROM longest)
+            AND next_check_at <= %(now)s AND status = ANY(%(checked)s)
+        ORDER BY next_check_at LIMIT %(batch)s FOR UPDATE SKIP LOCKED
+    )
+    UPDATE dispatch_link link SET next_check_at = %(lease)s FROM due WHERE link.id = due.id
+    RETURNING {fields}
+"""
+
+_TRAFFIC = """
+    SELECT known.id, (
+        SELECT max(call.at) FROM meter_call call
+        WHERE call.link_id = known.id AND call.at > known.since AND call.error_class = ''
+            AND call.day >= %(first_day)s AND call.day <= %(today)s
+    )
+    FROM unnest(%(ids)s::uuid[], %(since)s::timestamptz[]) AS known (id, since)
+"""
+
+_MOVE = """
+    UPDATE dispatch_link link SET
+        last_checked_at = coalesce(done.at, link.last_checked_at),
+        good_checks = coalesce(done.good, link.good_checks), bad_checks = coalesce(done.bad, link.bad_checks),
+        next_check_at = CASE WHEN link.next_check_at = done.lease THEN done.due ELSE link.next_check_at END
+    FROM unnest(%(ids)s::uuid[], %(at)s::timestamptz[], %(good)s::int[], %(bad)s::int[], %(lease)s::timestamptz[],
+        %(due)s::timestamptz[]) AS done (id, at, good, bad, lease, due)
+    WHERE link.id = done.id
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """
+    What becomes of a claimed link; `due` counts only while nobody else moved it since the claim.
+
+    Left out times and counters stay as they are.
+    """
+
+    link: Link
+    due: datetime | None
+    at: datetime | None = None
+    good: int | None = None
+    bad: int | None = None
+
+
+def claim(batch: int) -> list[Link]:
+    """Claim links that are due, and postpone those that need no check now; return the rest."""
+    now = clock.now()
+    with transaction.atomic():
+        claimed = _claimed(now, batch)
+        if not claimed:
+            return []
+        postponed = _postponed(claimed, now)
+        move([Move(link=link, due=due) for link in claimed if (due := postponed.get(link.id, now)) != now])
+    return [link for link in claimed if link.id not in postponed]
+
+
+def is_any_due() -> bool:
+    """Whether a link is due now; reads the index alone."""
+    return Link.objects.filter(status__in=CHECKED, next_check_at__lte=clock.now()).exists()
+
+
+def move(moves: Sequence[Move]) -> None:
+    """Write what a batch led to, in one statement."""
+    if not moves:
+        return
+    columns: dict[str, list[Any]] = {
+        "ids": [item.link.id for item in moves],
+        "at": [item.at for item in moves],
+        "good": [item.good for item in moves],
+        "bad": [item.bad for item in moves],
+        "lease": [item.link.next_check_at for item in moves],
+        "due": [item.due for item in moves],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_MOVE, columns)
+
+
+def after_incident(provider: str) -> int:
+    """Make all links of a vendor due again, spread over one period; return how many. Runs in public."""
+    period_s = scaled(registry.provider(provider).spec.health.period_s)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE dispatch_link SET next_check_at = %s + random() * make_interval(secs => %s)"
+            " WHERE provider = %s AND status = ANY(%s) AND next_check_at IS NOT NULL",
+            [clock.now(), period_s, provider, list(CHECKED)],
+        )
+        return cursor.rowcount
+
+
+def _claimed(now: datetime, batch: int) -> list[Link]:
+    values: dict[str, Any] = {
+        "now": now, "checked": list(CHECKED), "organizations": ORGANIZATIONS, "batch": batch, "lease": now + LEASE,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM.format(fields=", ".join(f"link.{name}" for name in _FIELDS)), values)
+        return [Link(**dict(zip(_FIELDS, row, strict=True))) for row in cursor.fetchall()]
+
+
+def _postponed(claimed: Sequence[Link], now: datetime) -> dict[UUID, datetime | None]:
+    """When each link that needs no check now is looked at again; never, where the clock does not check it."""
+    paid = {link.id: None for link in claimed if registry.provider(link.provider).spec.health.cost > 0}
+    rest = [link for link in claimed if link.id not in paid]
+    slowed = _slowed_by_incident(rest, now)
+    rest = [link for link in rest if link.id not in slowed]
+    return {**paid, **slowed, **_proved_by_traffic(rest, now)}
+
+
+def _slowed_by_incident(links: Sequence[Link], now: datetime) -> dict[UUID, datetime]:
+    providers = {link.provider for link in links}
+    struck = Vendor.objects.filter(provider__in=providers).exclude(incident_class="").values_list("provider", flat=True)
+    slowed = {}
+    for provider in struck:
+        kept = _canaries(provider)
+        for link in links:
+            if link.provider == provider and link.id not in kept and link.last_checked_at is not None:
+                slowed[link.id] = link.last_checked_at + _periods(link, INCIDENT_FACTOR)
+    return {link_id: due for link_id, due in slowed.items() if due > now}
+
+
+def _canaries(provider: str) -> Collection[UUID]:
+    active = Link.objects.filter(provider=provider, status=LinkStatus.ACTIVE, next_check_at__isnull=False)
+    return set(active.order_by("id").values_list("id", flat=True)[:CANARIES])
+
+
+def _proved_by_traffic(links: Iterable[Link], now: datetime) -> dict[UUID, datetime]:
+    """A webhook that verified or a call that succeeded within the period proves a healthy link as a check does."""
+    may_wait = [link for link in links if _may_wait(link, now)]
+    last_calls = _last_good_calls(may_wait, now)
+    proved = {}
+    for link in may_wait:
+        seen = max(filter(None, (link.last_event_at, last_calls.get(link.id))), default=None)
+        if seen is not None and link.last_checked_at is not None and seen > link.last_checked_at:
+            last = link.last_checked_at + _periods(link, POSTPONED_PERIODS)
+            proved[link.id] = min(seen + _periods(link, 1.0), last)
+    return {link_id: due for link_id, due in proved.items() if due > now}
+
+
+def _may_wait(link: Link, now: datetime) -> bool:
+    if link.health != Health.HEALTHY or link.status != LinkStatus.ACTIVE or link.last_checked_at is None:
+        return False
+    return now - link.last_checked_at < _periods(link, POSTPONED_PERIODS)
+
+
+def _last_good_calls(links: Sequence[Link], now: datetime) -> dict[UUID, datetime | None]:
+    """Find each link's last good call since its last check, the check's own calls not counted."""
+    if not links:
+        return {}
+    since = [link.last_checked_at for link in links]
+    values: dict[str, Any] = {
+        "ids": [link.id for link in links], "since": since,
+        "first_day": min(filter(None, since)).date(), "today": now.date(),
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_TRAFFIC, values)
+        return dict(cursor.fetchall())
+
+
+def _periods(link: Link, count: float) -> timedelta:
+    period_s = registry.provider(link.provider).spec.health.period_s
+    return timedelta(seconds=scaled(period_s) * count * jitter(link.id))

@@ -1,0 +1,336 @@
+"""
+The clock's checks: thousands of links, few statements, many vendors waited for at once.
+
+A round claims a batch in public, reads integrations and credentials organization by organization, lets a bounded pool
+of threads run the providers' `probe()` (pure: no database, no organization), and writes what came out: what changed
+nothing in bulk, what is news by `health.write_down`. While the vendors are waited for, the next batch is prepared and
+no connection is held.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+
+from core import clock
+from core.fault_points import reach
+from core.pace import scaled
+from core.secret import Secrets
+from dispatch.failing import note_failure, note_success
+from dispatch.models import Link, OutboxEntry, OutboxStatus
+from integrations.contract import CallReport, CheckResult, IntegrationContext, Provider, Unavailable
+from integrations.contract.health import Standing, after, finding_of
+from integrations.models import Credential, Integration
+from integrations.services import health, links, probe_claims
+from integrations.services.check_rows import Checked, call_row, check_row
+from integrations.services.credentials import Purpose, open_loaded
+from integrations.services.health import Answer
+from integrations.services.probe_claims import Move, after_incident
+from integrations.services.providers import guard_for, with_operator_settings
+from meter import usage
+from meter.models import Call, HealthCheck
+from tenants.context import in_organization, release_connection
+from vault.services import SealBroken
+
+__all__ = ["after_incident", "check_due_links"]
+
+BATCH = 160
+"""Links of one claim: several waves of the pool, so that preparing the next batch always fits into the waiting."""
+
+AHEAD = 2
+"""Times the pool's threads that may be claimed and not yet written: more would only lengthen what a kill repeats."""
+
+CLAIM_FOR_S = 5.0
+"""A task claims for this long, then makes room for other queues' work and asks to be woken again."""
+
+FINISH_WITHIN_S = 45.0
+"""What was asked is waited for so long at the end; the task's limit is 90 s. A slower vendor has not answered."""
+
+WRITE_AT = 100
+WRITE_EVERY_S = 1.0
+"""Results written together: so many, or what came in a second, so that a slow vendor does not hold back the rest."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Probe:
+    """One link's check: what it needs before, what came out after."""
+
+    link: Link
+    integration: Integration
+    version: int
+    provider: Provider
+    reports: list[CallReport] = field(default_factory=list)
+    started: datetime | None = None
+    finished: datetime | None = None
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """One check with its answer, and where the link stands after it."""
+
+    link: Link
+    integration: Integration
+    version: int
+    provider: str
+    answer: Answer
+    checked: Checked
+    standing: Standing
+    reports: Sequence[CallReport]
+
+    @classmethod
+    def of(cls, probe: Probe) -> Answered:
+        """Read a probe that has its answer."""
+        if probe.answer is None or probe.started is None or probe.finished is None:
+            raise ValueError("a probe without an answer")
+        return cls(
+            link=probe.link,
+            integration=probe.integration,
+            version=probe.version,
+            provider=probe.link.provider,
+            answer=probe.answer,
+            checked=health.checked_of(probe.answer, started=probe.started, finished=probe.finished),
+            standing=after(links.standing_of(probe.link), finding_of(probe.answer)),
+            reports=probe.reports,
+        )
+
+    @property
+    def is_news(self) -> bool:
+        """Whether more changes than times and counters."""
+        return health.is_news(self.integration, self.link, self.answer)
+
+
+def check_due_links(*, within_s: float | None = None) -> int:
+    """
+    Check links that are due until none is, or the time is over; return how many were checked.
+
+    :param within_s: how long new links are claimed; `CLAIM_FOR_S` unless given
+    """
+    end = time.monotonic() + (scaled(CLAIM_FOR_S) if within_s is None else within_s)
+    pool = ThreadPoolExecutor(max_workers=settings.HEALTH_THREADS, thread_name_prefix="probe")
+    try:
+        return _Sweep(pool, end).run()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Sweep:
+    """One task's work: batches go into the pool as long as there is room and time, results are written as they come."""
+
+    def __init__(self, pool: ThreadPoolExecutor, end: float) -> None:
+        self._pool = pool
+        self._end = end
+        self._asked: dict[Future[None], Probe] = {}
+        self._is_dry = False
+
+    def run(self) -> int:
+        """Work until nothing is due, or the time is over and everything asked is written; return how many links."""
+        checked, results, written_at = 0, [], time.monotonic()
+        self._fill()
+        while self._asked:
+            results += self._gather()
+            if len(results) >= WRITE_AT or not self._asked or time.monotonic() - written_at > WRITE_EVERY_S:
+                self._fill()  # first: what is asked now is answered while the results are written
+                checked += write(results)
+                results, written_at = [], time.monotonic()
+            self._fill()
+        return checked
+
+    def _fill(self) -> None:
+        """Claim and begin what the pool has room for."""
+        while not self._is_dry and time.monotonic() < self._end and len(self._asked) < AHEAD * settings.HEALTH_THREADS:
+            claimed = probe_claims.claim(BATCH)
+            reach("probe.claimed")
+            self._is_dry = not claimed
+            for probe in prepare(claimed):
+                # A thread inherits no context: its clock would not be the caller's.
+                context = contextvars.copy_context()
+                self._asked[self._pool.submit(context.run, run, probe)] = probe
+
+    def _gather(self) -> list[Probe]:
+        """Wait for answers without a connection; past the time, what still waits counts as not answered."""
+        release_connection()
+        left_s = self._end + FINISH_WITHIN_S - time.monotonic()
+        done, _ = wait(self._asked, timeout=min(max(left_s, 0), WRITE_EVERY_S), return_when=FIRST_COMPLETED)
+        if done or left_s > 0:
+            return [self._asked.pop(future) for future in done]
+        late, self._asked = list(self._asked.values()), {}
+        return [_gave_up(probe) for probe in late if probe.started is not None]
+
+
+def prepare(claimed: Sequence[Link]) -> list[Probe]:
+    """Read and open what the checks need, organization by organization; a broken organization holds up no other."""
+    probes: list[Probe] = []
+    by_schema = sorted(claimed, key=lambda link: link.organization_schema)
+    for schema, group in itertools.groupby(by_schema, key=lambda link: link.organization_schema):
+        try:
+            with in_organization(schema):
+                probes += _prepared({link.id: link for link in group})
+        except Exception:
+            log.exception("health.organization_crashed", organization=schema)
+    return probes
+
+
+def run(probe: Probe) -> None:
+    """Ask the vendor; runs in a thread of the pool and touches no database."""
+    probe.started = clock.now()
+    try:
+        probe.answer = health.ask(probe.provider, account_external_id=probe.integration.account_external_id)
+    except Exception:
+        log.exception("health.check_crashed", integration=str(probe.link.id))
+    probe.finished = clock.now()
+
+
+def write(results: Sequence[Probe]) -> int:
+    """Keep what a batch found and return how many links it were; a check that crashed is due again after its lease."""
+    answers = [Answered.of(probe) for probe in results if probe.answer is not None]
+    reach("probe.before_write")
+    if answers:
+        with_parked = _with_parked_work(answers)
+        news = [one for one in answers if one.link.id in with_parked or one.is_news]
+        told = {one.link.id for one in news}
+        with transaction.atomic():
+            _keep_calls(answers)
+            _write_usual([one for one in answers if one.link.id not in told])
+        _write_news(news)
+        _note(answers)
+    return len(results)
+
+
+def _prepared(claimed: Mapping[UUID, Link]) -> Iterator[Probe]:
+    serving = Credential.objects.filter(state=Credential.State.CURRENT, sealed__isnull=False)
+    for credential in serving.filter(integration_id__in=claimed).select_related("integration"):
+        link = claimed[credential.integration_id]
+        try:
+            yield _probe(link, credential)
+        except SealBroken:
+            log.exception("health.credential_broken", integration=str(link.id))
+    # What has no credential is not asked about: it comes up again after its lease, and a person's test says why.
+
+
+def _probe(link: Link, credential: Credential) -> Probe:
+    reports: list[CallReport] = []
+    secrets = open_loaded(credential, Purpose.CHECK)
+    provider = _instance(credential.integration, secrets, reports.append)
+    return Probe(
+        link=link,
+        integration=credential.integration,
+        version=credential.version,
+        provider=provider,
+        reports=reports,
+    )
+
+
+def _instance(integration: Integration, secrets: Secrets, report: Callable[[CallReport], None]) -> Provider:
+    context = IntegrationContext(
+        id=str(integration.id),
+        provider=integration.provider,
+        environment=integration.environment,
+        settings=with_operator_settings(integration.settings),
+        secrets=secrets,
+        account_external_id=integration.account_external_id,
+        webhook_url=integration.webhook_url,
+    )
+    return integration.provider_class(context, guard_for(context, reports=report))
+
+
+def _gave_up(probe: Probe) -> Probe:
+    """Describe a check that its vendor never answered; the thread that still waits writes into its own object."""
+    answer = Unavailable("the check did not end in time", reason="check_too_slow")
+    return replace(probe, finished=clock.now(), answer=answer, reports=list(probe.reports))
+
+
+def _with_parked_work(answers: Sequence[Answered]) -> set[UUID]:
+    """Links whose work a good check must release, though nothing else changed."""
+    ids = [one.link.id for one in answers]
+    parked = OutboxEntry.objects.filter(link_id__in=ids, status=OutboxStatus.PARKED)
+    return {link_id for link_id in parked.values_list("link_id", flat=True).distinct() if link_id}
+
+
+def _keep_calls(answers: Sequence[Answered]) -> None:
+    rows = [
+        call_row(report, organization_schema=one.link.organization_schema, link_id=one.link.id, provider=one.provider)
+        for one in answers
+        for report in one.reports
+    ]
+    Call.objects.bulk_create(rows)
+    counts = Counter((row.organization_schema, row.link_id, row.provider) for row in rows)
+    usage.count_many("api_calls", counts)
+
+
+def _write_usual(answers: Sequence[Answered]) -> None:
+    """Write checks that changed nothing: rows in bulk, the links' times and counters in one statement."""
+    HealthCheck.objects.bulk_create(
+        check_row(
+            one.checked,
+            organization_schema=one.link.organization_schema,
+            link_id=one.link.id,
+            provider=one.provider,
+            health=one.standing.health,
+            cause=one.integration.health_cause,
+        )
+        for one in answers
+    )
+    probe_claims.move(
+        [
+            Move(
+                link=one.link,
+                due=links.next_check(one.link, one.standing),
+                at=one.checked.at,
+                good=one.standing.good,
+                bad=one.standing.bad,
+            )
+            for one in answers
+        ]
+    )
+
+
+def _write_news(answers: Sequence[Answered]) -> None:
+    by_schema = sorted(answers, key=lambda one: one.link.organization_schema)
+    for schema, group in itertools.groupby(by_schema, key=lambda one: one.link.organization_schema):
+        with in_organization(schema):
+            for one in group:
+                _write_one(one)
+
+
+def _write_one(one: Answered) -> None:
+    """Write one check that is news; whatever is wrong with it must not keep the others from theirs."""
+    try:
+        with transaction.atomic():
+            fresh = Integration.objects.select_for_update().get(pk=one.link.id)
+            is_refusal = not isinstance(one.answer, CheckResult)
+            if fresh.status not in probe_claims.CHECKED or (is_refusal and _was_replaced(fresh, one.version)):
+                return  # disconnected, disabled or reconnected while the vendor answered
+            health.write_down(fresh, one.answer, one.checked)
+    except Exception:
+        log.exception("health.check_not_written", integration=str(one.link.id))
+
+
+def _was_replaced(integration: Integration, version: int) -> bool:
+    credential = integration.current_credential
+    return credential is None or credential.version != version
+
+
+def _note(answers: Sequence[Answered]) -> None:
+    """Tell the watch for vendors' incidents which links fail now, and with what."""
+    by_class: dict[str, list[UUID]] = {}
+    for one in answers:
+        by_class.setdefault(one.checked.error.name if one.checked.error else "", []).append(one.link.id)
+    for error_class, ids in by_class.items():
+        if error_class:
+            note_failure(ids, error_class)
+        else:
+            note_success(ids)
