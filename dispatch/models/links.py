@@ -167,8 +167,10 @@ class Rhythm(models.Model):
     """
     How often a link's webhooks come: events per hour for each hour of the week (Monday 0 h UTC first), over 28 days.
 
-    A gap is measured in expected events, so that a quiet night is no silence. `quantile` is the gap, in expected
-    events, that is exceeded so seldom that it is an alarm; `alarm_at` is when the present gap reaches it.
+    A gap is measured in expected events, so that a quiet night is no silence. `median` and `quantile` are such gaps:
+    the usual one, and one so rare that it is an alarm. `alarm_at` is when the silence must be looked at next: to ask
+    the vendor (`asked_at`), or because it became an alarm (`alarmed_at`). `harmless` is a gap that was an alarm and
+    turned out none at `harmless_at`. `was_repaired` says that something was found missing in the present silence.
     """
 
     link_id = models.UUIDField(primary_key=True, editable=False)
@@ -176,12 +178,17 @@ class Rhythm(models.Model):
     per_hour = ArrayField(models.FloatField(), size=168, default=list)
     events = models.PositiveIntegerField(default=0)
     median_gap_s = models.FloatField(null=True)
+    median = models.FloatField(null=True)
     quantile = models.FloatField(null=True)
     computed_at = models.DateTimeField(null=True)
     next_compute_at = models.DateTimeField(default=clock.now)
     seen_event_at = models.DateTimeField(null=True)
     alarm_at = models.DateTimeField(null=True, blank=True)
+    asked_at = models.DateTimeField(null=True, blank=True)
     alarmed_at = models.DateTimeField(null=True, blank=True)
+    was_repaired = models.BooleanField(default=False, db_default=False)
+    harmless = models.FloatField(null=True)
+    harmless_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name = _("rhythm")
