@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from integrations.contract import (
     AuthenticationFailed,
     ErrorRule,
     InboundRequest,
+    LimitReading,
     Misconfigured,
     NotFound,
     OutboundResponse,
@@ -24,10 +26,12 @@ from integrations.contract import (
     ProviderSpec,
     RateLimited,
     RequestRejected,
+    Scope,
     SignatureRefused,
     Unavailable,
     UnexpectedResponse,
     VendorError,
+    read_common_limits,
 )
 
 GRAPH_URL = "https://graph.facebook.com"
@@ -54,6 +58,14 @@ GRAPH_EXPIRIES: Mapping[str, date | None] = {
 """When Meta ends each version; None: not announced. Source: Graph API changelog, as of 2026-11."""
 
 SIGNATURE_HEADER = "x-hub-signature-256"
+
+_BY_BUSINESS = "x-business-use-case-usage"
+_USAGE_HEADERS: Mapping[str, Scope] = {
+    "x-app-usage": Scope.APP,
+    _BY_BUSINESS: Scope.PORTFOLIO,
+    "x-ad-account-usage": Scope.ACCOUNT,
+}
+_PERCENTAGES = ("call_count", "total_time", "total_cputime", "acc_id_util_pct")
 
 GRAPH_ERRORS: tuple[ErrorRule, ...] = (
     ErrorRule(
@@ -177,14 +189,46 @@ def read_error(response: OutboundResponse) -> VendorError:
 
 def regain_s(headers: Mapping[str, str]) -> float | None:
     """Read the longest `estimated_time_to_regain_access` (minutes) of the usage headers, in seconds; 0 is None."""
-    use_cases = _read_object(headers.get("x-business-use-case-usage", "").encode()).values()
-    usages = [
-        _read_object(headers.get("x-app-usage", "").encode()),
-        *(use for case in use_cases for use in items(case)),
+    return max((_wait_s(usage) or 0.0 for _, usage in _usages(headers)), default=0.0) or None
+
+
+def read_limits(response: OutboundResponse) -> Sequence[LimitReading]:
+    """
+    Read how much of Meta's limits is used, in percent of each: X-App-Usage counts the app, X-Business-Use-Case-Usage
+    what the app does for one business, X-Ad-Account-Usage one account.
+
+    Units: call_count, total_time, total_cputime and acc_id_util_pct in percent; the highest one throttles.
+    estimated_time_to_regain_access in minutes, reset_time_duration in seconds. Source: Graph API, rate limits, as of
+    2026-11.
+    """
+    readings = [
+        LimitReading(
+            scope=scope,
+            used=max(_number(usage.get(name)) or 0.0 for name in _PERCENTAGES) / 100,
+            wait_s=_wait_s(usage),
+            reset_s=_number(usage.get("reset_time_duration")),
+        )
+        for scope, usage in _usages(response.headers)
     ]
-    minutes = [obj(usage).get("estimated_time_to_regain_access") for usage in usages]
-    longest = max((value for value in minutes if isinstance(value, int | float)), default=0)
-    return float(longest) * 60 or None
+    return (*readings, *read_common_limits(response))
+
+
+def _usages(headers: Mapping[str, str]) -> Iterator[tuple[Scope, Mapping[str, Any]]]:
+    for name, scope in _USAGE_HEADERS.items():
+        usage = _read_object(headers.get(name, "").encode())
+        if name != _BY_BUSINESS:
+            yield from [(scope, usage)] if usage else []
+            continue
+        yield from ((scope, obj(case)) for cases in usage.values() for case in items(cases))
+
+
+def _wait_s(usage: Mapping[str, Any]) -> float | None:
+    return (_number(usage.get("estimated_time_to_regain_access")) or 0.0) * 60 or None
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return max(float(value), 0.0) if is_number else None
 
 
 def classify(error: Mapping[str, Any], *, spec: ProviderSpec) -> ErrorData:

@@ -66,9 +66,9 @@ class CloudApi:
         """GET a path below the version and return its JSON object."""
         return self.call("GET", path, operation=operation, params=params)
 
-    def post(self, path: str, json: Any, *, operation: str) -> Mapping[str, Any]:
+    def post(self, path: str, json: Any, *, operation: str, subject: str = "") -> Mapping[str, Any]:
         """POST JSON to a path below the version and return the JSON object of the answer."""
-        return self.call("POST", path, operation=operation, json=json)
+        return self.call("POST", path, operation=operation, json=json, subject=subject)
 
     def delete(
         self, path: str, *, operation: str, params: Mapping[str, Any] | None = None, json: Any = None
@@ -86,6 +86,7 @@ class CloudApi:
         json: Any = None,
         data: Mapping[str, Any] | None = None,
         files: Mapping[str, Any] | None = None,
+        subject: str = "",
     ) -> Mapping[str, Any]:
         """
         Call a path below the version with token and proof.
@@ -102,6 +103,7 @@ class CloudApi:
             json=json,
             data=data,
             files=files,
+            subject=subject,
         )
         return read_object(response)
 

@@ -104,15 +104,15 @@ _LIMITS = (
     RateLimit(scope=Scope.RECIPIENT, count=600, per_s=HOUR_S, operations=("send",)),
     RateLimit(scope=Scope.ACCOUNT, count=25, per_s=1.0, operations=("upload_media",)),
     RateLimit(
-        scope=Scope.APP,
+        scope=Scope.PORTFOLIO,
         count=5000,
         per_s=HOUR_S,
         operations=("list_templates", "create_template", "edit_template", "delete_template", "list_phone_numbers"),
     ),
 )
 """
-Throughput, pair and management limits. The messaging limit (250 to unlimited people a day, by portfolio) differs
-by account: `AccountReport.tier` tells it.
+Throughput, pair and management limits; the last counts what an app does with one WhatsApp Business Account. The
+messaging limit (250 to unlimited people a day, by portfolio) differs by account: `AccountReport.tier` tells it.
 """
 
 _SENDING_ERRORS: tuple[ErrorRule, ...] = (

@@ -36,6 +36,8 @@ from integrations.contract import (
     CheckResult,
     InboundEvent,
     InboundRequest,
+    IntegrationContext,
+    LimitReading,
     NotFound,
     OutboundResponse,
     Provider,
@@ -44,6 +46,7 @@ from integrations.contract import (
     RegisteredWebhook,
     RegistersWebhook,
     RequestRejected,
+    Scope,
     SharesCallback,
     UnexpectedResponse,
     VendorError,
@@ -53,6 +56,9 @@ from integrations.contract import (
 
 TEMPLATE_FIELDS = "id,name,language,status,category,components,quality_score,rejected_reason"
 PROFILE_FIELDS = "about,address,description,email,profile_picture_url,websites,vertical"
+
+_OWNERS = {Scope.APP: "app_id", Scope.PORTFOLIO: "waba_id"}
+"""Scope of a limit -> the setting that names whose it is."""
 
 WHATSAPP = {"messaging_product": "whatsapp"}
 
@@ -94,6 +100,16 @@ class WhatsAppProvider(
     def read_error(cls, response: OutboundResponse) -> VendorError:
         """Read a Graph error and the wait that its usage headers name."""
         return _meta.read_error(response)
+
+    @classmethod
+    def read_limits(cls, response: OutboundResponse) -> Sequence[LimitReading]:
+        """Read Meta's usage headers."""
+        return _meta.read_limits(response)
+
+    @classmethod
+    def limit_owner(cls, integration: IntegrationContext, scope: Scope) -> str:
+        """Name the Meta app and the WhatsApp Business Account, which several numbers may share."""
+        return str(integration.settings.get(_OWNERS.get(scope, ""), "") or "")
 
     @classmethod
     def verify(cls, request: InboundRequest, secrets: Sequence[Secret]) -> None:
@@ -143,7 +159,7 @@ class WhatsAppProvider(
         The Cloud API knows no idempotency key: after Unavailable look for a status before sending again.
         """
         body = _whatsapp_messages.write_message(message)
-        answer = self._post_message(body, operation="send")
+        answer = self._post_message(body, operation="send", subject=text(body.get("to") or body.get("recipient")))
         sent, contact = _first(answer, "messages"), _first(answer, "contacts")
         if not _is_answer_to(contact, body):
             contact = {}
@@ -294,8 +310,8 @@ class WhatsAppProvider(
     def _blocks_path(self) -> str:
         return f"/{self.api.phone_number_id}/block_users"
 
-    def _post_message(self, body: Mapping[str, Any], *, operation: str) -> Mapping[str, Any]:
-        return self.api.post(f"/{self.api.phone_number_id}/messages", body, operation=operation)
+    def _post_message(self, body: Mapping[str, Any], *, operation: str, subject: str = "") -> Mapping[str, Any]:
+        return self.api.post(f"/{self.api.phone_number_id}/messages", body, operation=operation, subject=subject)
 
     def _change_blocks(self, method: str, contacts: Sequence[str], *, operation: str) -> None:
         body = {**WHATSAPP, "block_users": [{"user": contact} for contact in contacts]}
