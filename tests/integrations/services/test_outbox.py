@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -14,7 +11,6 @@ from core import clock
 from dispatch import outbox
 from dispatch.claims import claim_outbox
 from dispatch.models import LEASE, Link, OutboxEntry
-from integrations import registry
 from integrations.contract import (
     AuthenticationFailed,
     Misconfigured,
@@ -29,80 +25,20 @@ from integrations.contract import (
     Unavailable,
     UnexpectedResponse,
 )
+from integrations.contract.strategies import CRASHED
 from integrations.models import Integration
 from integrations.services import credentials, crew, lifecycle
 from integrations.services import outbox as service
 from integrations.services.crew import work_outbox
 from integrations.services.outbox import wake_expired, work_entry
-from tenants.context import current_schema, in_organization
+from tenants.context import in_organization
 from tests.fictitious.conftest import ACTOR, Shop
+from tests.fictitious.vendor import Parcelbox
+from tests.integrations.services.outside_work import Work, add, kind, name_of, revoke, wait_of
+
+__all__ = ["kind"]
 
 pytestmark = pytest.mark.django_db
-
-KIND = "test.work"
-
-
-@dataclass
-class Work:
-    """A kind of work that fails as told and writes its effect as a row of the organization."""
-
-    errors: list[Exception] = field(default_factory=list)
-    calls: list[tuple[str, str]] = field(default_factory=list)
-    given_up: list[tuple[str, str]] = field(default_factory=list)
-    during: Callable[[OutboxEntry], None] | None = None
-    settle_error: Exception | None = None
-    give_up_error: Exception | None = None
-    depths: list[int] = field(default_factory=list)
-
-    def call(self, entry: OutboxEntry, integration: Integration | None) -> str:
-        """Fail with the next planned error, or answer."""
-        self.calls.append((current_schema(), entry.object_id))
-        self.depths.append(len(connection.savepoint_ids))
-        if self.during:
-            self.during(entry)
-        if self.errors:
-            raise self.errors.pop(0)
-        return "done outside"
-
-    def settle(self, entry: OutboxEntry, integration: Integration | None, result: str) -> None:
-        """Rename the integration: an effect that must come and go with the row."""
-        if integration is not None:
-            Integration.objects.filter(pk=integration.pk).update(name=result)
-        if self.settle_error:
-            raise self.settle_error
-
-    def give_up(self, entry: OutboxEntry, integration: Integration | None, error: ProviderError) -> None:
-        """Remember it."""
-        self.given_up.append((entry.object_id, error.name))
-        if self.give_up_error:
-            raise self.give_up_error
-
-
-@pytest.fixture
-def kind() -> Iterator[Work]:
-    """The handler of `test.work`."""
-    handler = Work()
-    registry._loaded.outbox[KIND] = handler
-    yield handler
-    del registry._loaded.outbox[KIND]
-
-
-def add(shop: Shop, object_id: str = "o1", **more: Any) -> OutboxEntry:
-    """Add work for a shop."""
-    with in_organization(shop.organization):
-        return outbox.add(KIND, link_id=shop.integration.id, object_id=object_id, **more)
-
-
-def name_of(shop: Shop) -> str:
-    """The effect, as it is stored."""
-    with in_organization(shop.organization):
-        return Integration.objects.get(pk=shop.integration.pk).name
-
-
-def wait_of(entry: OutboxEntry) -> float:
-    """Seconds until an entry is tried again."""
-    entry.refresh_from_db()
-    return (entry.next_attempt_at - clock.now()).total_seconds()
 
 
 class TestDone:
@@ -168,10 +104,10 @@ class TestErrorTable:
     @pytest.mark.parametrize(
         ("error", "shortest_s", "longest_s"),
         [
-            (Unavailable(), 2.5, 5.0),
-            (ProviderOutage(), 30.0, 60.0),
-            (RateLimited(), 30.0, 60.0),
-            (RateLimited(retry_after_s=77.0), 77.0, 77.0),
+            (Unavailable(), 1.0, 5.0),
+            (ProviderOutage(), 1.0, 5.0),
+            (RateLimited(), 60.0, 66.0),
+            (RateLimited(retry_after_s=77.0), 77.0, 84.7),
             (RateLimited(retry_after_s=99_999.0), 3600.0, 3600.0),
         ],
     )
@@ -197,7 +133,7 @@ class TestErrorTable:
         work_outbox()
 
         assert [call[1] for call in kind.calls][1:] == ["other"]
-        with clock.shifted(timedelta(seconds=61)):
+        with clock.shifted(timedelta(seconds=67)):
             work_outbox()
         for entry in entries:
             entry.refresh_from_db()
@@ -221,6 +157,7 @@ class TestParking:
     ) -> None:
         entry = add(shop)
         kind.errors = [AuthenticationFailed()]
+        revoke(shop)
 
         work_outbox()
 
@@ -238,9 +175,75 @@ class TestParking:
 
         work_outbox()
 
-        entry.refresh_from_db()
-        assert entry.status == "parked"
+        assert 0 < wait_of(entry) <= 5
+        assert (entry.status, entry.error_class) == ("waiting", "AuthenticationFailed")
         assert Link.objects.get(pk=shop.integration.id).status == "active"
+
+    def test_a_refusal_that_a_check_disproves_gets_one_more_try_and_then_fails_as_what_it_was(
+        self, shop: Shop, kind: Work
+    ) -> None:
+        entry = add(shop)
+        kind.errors = [AuthenticationFailed(), AuthenticationFailed()]
+
+        work_outbox()
+        with clock.shifted(timedelta(seconds=6)):
+            work_outbox()
+
+        entry.refresh_from_db()
+        link = Link.objects.get(pk=shop.integration.id)
+        assert (entry.status, entry.attempts, entry.error_class) == ("failed", 2, "AuthenticationFailed")
+        assert kind.given_up == [("o1", "AuthenticationFailed")]
+        assert (link.status, link.open_issues) == ("active", 0)
+
+    def test_a_refusal_that_nobody_can_judge_waits_like_a_passing_failure(
+        self, shop: Shop, kind: Work, vendor: Parcelbox
+    ) -> None:
+        entry = add(shop)
+        kind.errors = [AuthenticationFailed()]
+        vendor.failing["/token"] = "error__html_502"
+
+        work_outbox()
+
+        entry.refresh_from_db()
+        assert (entry.status, entry.error_class) == ("waiting", "Unavailable")
+        assert Link.objects.get(pk=shop.integration.id).status == "active"
+
+    def test_what_was_parked_goes_on_in_its_order(self, shop: Shop, kind: Work) -> None:
+        with in_organization(shop.organization):
+            lifecycle.disable(shop.integration, actor=ACTOR)
+        for number in range(4):
+            with clock.shifted(timedelta(minutes=number - 10)):
+                add(shop, f"o{number}")
+        work_outbox()
+
+        with in_organization(shop.organization):
+            lifecycle.enable(shop.integration, actor=ACTOR)
+        work_outbox()
+
+        assert [call[1] for call in kind.calls] == ["o0", "o1", "o2", "o3"]
+
+    def test_what_was_parked_as_the_account_was_mended_is_found_by_the_sweep(
+        self, shop: Shop, other_shop: Shop, kind: Work
+    ) -> None:
+        stranded, other = add(shop), add(other_shop)
+        OutboxEntry.objects.filter(pk__in=[stranded.pk, other.pk]).update(status="parked", expires_at=None)
+        Link.objects.filter(pk=other_shop.integration.id).update(status="needs_reauth")
+
+        assert wake_expired() == 1
+
+        stranded.refresh_from_db()
+        other.refresh_from_db()
+        assert (stranded.status, other.status) == ("waiting", "parked")
+
+    def test_an_account_that_was_mended_before_the_parking_keeps_the_work_going(self, shop: Shop, kind: Work) -> None:
+        with in_organization(shop.organization):
+            Integration.objects.filter(pk=shop.integration.pk).update(status="needs_reauth")
+        entry = add(shop)
+
+        work_outbox()
+
+        entry.refresh_from_db()
+        assert (entry.status, entry.attempts) == ("waiting", 0)
 
     def test_work_of_a_disabled_integration_waits_for_it(self, shop: Shop, kind: Work) -> None:
         with in_organization(shop.organization):
@@ -271,7 +274,7 @@ class TestParking:
 
         entry.refresh_from_db()
         assert entry.status == "expired"
-        assert kind.given_up == [("o1", "_Expired")]
+        assert kind.given_up == [("o1", "Expired")]
         assert kind.calls == []
 
 
@@ -385,4 +388,4 @@ class TestCrash:
                 work_outbox()
 
         entry.refresh_from_db()
-        assert (entry.status, len(kind.calls)) == ("failed", service.MAX_ATTEMPTS)
+        assert (entry.status, len(kind.calls)) == ("failed", CRASHED.tries)
