@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from config import processes, running, runtime
+from config import canary, processes, running, runtime
 from config.supervisor import Failed, Part, Stopped, Supervisor, only_one, parent_was_interrupted, stop_other
 
 PYTHON = sys.executable
@@ -123,11 +123,14 @@ def product(environment: Mapping[str, str]) -> dict[str, Part]:
         "web": functools.partial(_answers, host, int(environment["PORT"]), "/readyz"),
         "sandbox": functools.partial(_answers, host, int(environment["SANDBOX_PORT"]), "/"),
     }
+    silent = {"worker": _watched(environment).is_silent}
     return {
         name: Part(
             name=name,
             command=(*UNDER_SUPERVISION, *command(environment)),
             ready=ready.get(name, lambda: True),
+            is_silent=silent.get(name, lambda since: False),
+            hears=("beat",) if name in silent else (),
         )
         for name, command in COMMANDS.items()
         if name != "sandbox" or is_on(environment, "SANDBOX")
@@ -150,6 +153,7 @@ def complete(environment: Mapping[str, str], *, data_dir: Path) -> dict[str, str
         "PORT": port,
         "SANDBOX_PORT": sandbox_port,
         "SANDBOX_URL": environment.get("SANDBOX_URL") or f"http://{_reachable(host)}:{sandbox_port}",
+        canary.HEARTBEAT: str(data_dir / "worker.heartbeat"),
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": environment.get("PYTHONWARNINGS") or ROOT_WARNING,
         "MALLOC_ARENA_MAX": "2",  # glibc gives each thread an arena; 16 threads cost 40 MB for nothing
@@ -220,6 +224,15 @@ def _stopping(supervisor: Supervisor, data_dir: Path) -> Iterator[None]:
         running.forget(data_dir)
         supervisor.stop()
         supervisor.say("stopped")
+
+
+def _watched(environment: Mapping[str, str]) -> canary.Canary:
+    url, data_dir = environment.get("REDIS_URL"), Path(environment["DATA_DIR"])
+    return canary.Canary(
+        Path(environment[canary.HEARTBEAT]),
+        redis_answers=canary.redis_of(url) if url else runtime.redis(data_dir).answers,
+        silent_after_s=canary.silent_after_s(environment),
+    )
 
 
 def _answers(host: str, port: int, path: str) -> bool:

@@ -22,15 +22,17 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from core.pace import scaled
+
 POLL_S = 0.1
 STOP_PARTS_WITHIN_S = 6.0
 STOP_SERVERS_WITHIN_S = 2.5  # PostgreSQL's fast shutdown takes under a second; then SIGKILL, from which both recover
 STOP_WITHIN_S = STOP_PARTS_WITHIN_S + STOP_SERVERS_WITHIN_S
 SAME_REQUEST_WITHIN_S = 0.5  # `timeout` and some shells signal a process and its group: that is one request
-PAUSES_S = (1, 2, 5, 10, 30)
+PAUSES_S = tuple(scaled(pause_s) for pause_s in (1, 2, 5, 10, 30))
 """Before the first, second … restart in a row: long enough not to spin, short enough to outlast a deploy's hiccup."""
 HOPELESS_AFTER_DEATHS = 2  # at the start only: a part that cannot start says so at once, not after the timeout
-STABLE_AFTER_S = 60.0  # a part that ran this long starts again at the first pause
+STABLE_AFTER_S = scaled(60)  # a part that ran this long starts again at the first pause
 
 
 class Stopped(Exception):
@@ -51,6 +53,10 @@ class Part:
     stop_signal: signal.Signals = signal.SIGTERM
     is_server: bool = False
     """Others depend on it: it stops last."""
+    is_silent: Callable[[float], bool] = lambda since: False
+    """Asked at each tick: runs it without working? `since`, Unix seconds: it and what it hears have run since then."""
+    hears: tuple[str, ...] = ()
+    """Parts without which its silence proves nothing."""
 
 
 @dataclass(slots=True)
@@ -169,11 +175,21 @@ class Supervisor:
             pause_s = PAUSES_S[min(running.deaths, len(PAUSES_S) - 1)]
             running.deaths += 1
             running.restart_at = now + pause_s
-            self.say(f"{name} died ({_cause(running.process.returncode)}); it starts again in {pause_s} s")
+            self.say(f"{name} died ({_cause(running.process.returncode)}); it starts again in {pause_s:g} s")
         elif running.restart_at is not None and now >= running.restart_at:
             running.process, running.started_at = self._spawn(name, running.part.command), now
             running.restart_at = None
             self.say(f"{name} started again")
+        elif running.restart_at is None and self._is_silent(running, now):
+            self.say(f"{name} runs but takes no work; it is ended and starts again")
+            _signal_group(running.process, signal.SIGKILL)
+
+    def _is_silent(self, running: Running, now: float) -> bool:
+        heard = [self.running.get(name) for name in running.part.hears]
+        alive = [other for other in (running, *heard) if other and other.restart_at is None]
+        if len(alive) <= len(heard):
+            return False
+        return running.part.is_silent(time.time() - min(now - other.started_at for other in alive))
 
     def _spawn(self, name: str, command: Sequence[str], *, plain: bool = False) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(  # noqa: S603 - a list of our own, no shell
