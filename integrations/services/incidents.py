@@ -21,12 +21,11 @@ from audit.services import Actor, Target, record
 from core import clock
 from core.errors import Conflict
 from core.pace import scaled
-from dispatch.models import Link, LinkHealth, LinkStatus, OutboxEntry, OutboxStatus, ProviderIncident, Vendor
-from dispatch.waker import wake
+from dispatch.models import Link, LinkHealth, LinkStatus, ProviderIncident, Vendor
 from integrations import registry
 from integrations.contract import AuthenticationFailed, HealthSpec
 from integrations.models import Integration
-from integrations.services import issues, links
+from integrations.services import issues, links, outbox, probing
 from integrations.services.credentials import audit_target
 from notifications.services import notify_staff
 from tenants.context import in_organization
@@ -151,8 +150,8 @@ def close(incident: ProviderIncident, *, actor: Actor) -> bool:
         vendor.save(update_fields=["incident", "incident_class", "incident_since"])
         record(action=CLOSED, actor=actor, target=_target(incident))
     log.info("incident.closed", provider=incident.provider, error_class=incident.error_class)
-    _probe_again(incident.provider)
-    _release_held(incident.provider)
+    probing.after_incident(incident.provider)
+    outbox.release_held(incident.provider)
     return True
 
 
@@ -256,16 +255,6 @@ def _restore_in(schema: str, link_ids: list[UUID], incident: ProviderIncident) -
             )
             restored += 1
     return restored
-
-
-def _probe_again(provider: str) -> None:
-    Link.objects.filter(provider=provider, status=LinkStatus.ACTIVE).update(next_check_at=clock.now())
-
-
-def _release_held(provider: str) -> None:
-    held = Link.objects.filter(provider=provider).values("id")
-    OutboxEntry.objects.filter(link_id__in=held, status=OutboxStatus.WAITING).update(not_before=None)
-    wake("outbound")
 
 
 def _health_of(provider: str) -> HealthSpec:
