@@ -28,11 +28,17 @@ _NOT_OURS = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "CACHE_URL", "SA
 
 
 @contextlib.contextmanager
-def installed() -> Iterator[Path]:
-    """Make a migrated installation, set Django up on it, yield its data folder, and remove it."""
-    data_dir = processes.PROJECT_ROOT / FOLDER
-    with only_one(processes.PROJECT_ROOT / f"{FOLDER}.lock"):
-        _remove(data_dir)  # left by a run that was killed
+def installed(*, kept_in: str = "") -> Iterator[Path]:
+    """
+    Make a migrated installation, set Django up on it, yield its data folder, and remove it.
+
+    :param kept_in: a folder that is used as the last run left it and stays, where preparing takes long
+    """
+    folder = kept_in or FOLDER
+    data_dir = processes.PROJECT_ROOT / folder
+    with only_one(processes.PROJECT_ROOT / f"{folder}.lock"):
+        if not kept_in:
+            _remove(data_dir)  # left by a run that was killed
         os.environ.update(dict.fromkeys(_NOT_OURS, ""))
         os.environ.update(DATA_DIR=str(data_dir), ENVIRONMENT="development", HOST=LOOPBACK, PORT=str(_free_port()))
         os.environ.update(SANDBOX="0", DJANGO_SETTINGS_MODULE="config.settings.base")
@@ -42,7 +48,9 @@ def installed() -> Iterator[Path]:
             _set_up_django()
             yield data_dir
         finally:
-            _remove(data_dir)
+            _stop(data_dir)
+            if not kept_in:
+                _remove(data_dir)
 
 
 @contextlib.contextmanager
@@ -95,10 +103,15 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"the web process does not answer:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def _remove(data_dir: Path) -> None:
+def _stop(data_dir: Path) -> None:
     if data_dir.exists():
         runtime.stop_redis(data_dir)
         runtime.stop_postgres(data_dir)
+
+
+def _remove(data_dir: Path) -> None:
+    _stop(data_dir)
+    if data_dir.exists():
         shutil.rmtree(data_dir)
 
 
