@@ -1,0 +1,165 @@
+"""Vendors that limit, fail, refuse, hang and answer nonsense (RELIABILITY section 6), over the wire."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from tests.faults.installation import SCALE, Installation, eventually, within
+from tests.faults.traffic import Business
+
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("faults-2")]
+
+DEADLINE_S = 20.0
+"""What a call to WhatsApp may take in all; a vendor's deadline is its own and never shortened."""
+
+LOOKED_FOR_S = 300
+"""How long a status is waited for that tells what became of a message, before it is failed."""
+
+ASKED_S = 4
+TOO_MANY = {"message": "(#130429) Rate limit hit", "type": "OAuthException", "code": 130429, "fbtrace_id": "Atest1"}
+
+NONSENSE = ("malformed", "html", "empty", "redirect", "gzip_bomb", "custom", "reset", "cut", "garbage")
+"""What the sandbox or the proxy makes of an answer; `custom` is six megabytes of JSON."""
+
+BY_THE_PROXY = {"reset", "cut", "garbage", "drip", "swallow", "blackhole"}
+TYPED = {"Unavailable", "UnexpectedResponse", "ProviderOutage"}
+
+
+def connected(product: Installation, count: int) -> list[Business]:
+    """Connect some businesses, one for each way to go wrong."""
+    with ThreadPoolExecutor(3) as pool:
+        return list(pool.map(lambda _number: Business(product).connect(), range(count)))
+
+
+def calls_of(business: Business) -> list[float]:
+    """Return the moments at which the vendor was asked to send."""
+    calls = business.product.control("GET", "calls?vendor=whatsapp")["calls"]
+    return sorted(call["at"] for call in calls if call["path"].startswith(business.path))
+
+
+def kept_calls(business: Business) -> list[tuple[str, float]]:
+    """Return error class and seconds of the calls that sent, as the product keeps them."""
+    asked = "json_build_array(error_class, duration_ms / 1000)"
+    rows = business.read(asked, "public.meter_call", f"link_id = '{business.integration}' AND operation = 'send'")
+    return [tuple(json.loads(row)) for row in rows]
+
+
+def spoil(business: Business, kind: str) -> None:
+    """Let the next answer be spoiled, by whoever can."""
+    if kind in BY_THE_PROXY:
+        business.product.proxy.spoil(business.path, kind)
+    else:
+        more = {"body": {"filler": "x" * 6_000_000}, "status": 200} if kind == "custom" else {}
+        business.spoil(kind, moment="after", **more)
+
+
+class TestLimits:
+    @pytest.mark.parametrize("form", ["seconds", "date"])
+    def test_429_makes_the_whole_integration_wait_as_long_as_the_vendor_says(
+        self, business: Business, form: str
+    ) -> None:
+        other = business.new_customer()
+        asked = str(ASKED_S)
+        if form == "date":
+            asked = format_datetime(datetime.now(UTC) + timedelta(seconds=ASKED_S + 1), usegmt=True)
+        business.spoil("custom", status=429, headers={"Retry-After": asked}, body={"error": TOO_MANY})
+
+        business.send()
+        eventually(lambda: len(calls_of(business)) == 1, within_s=within(60), what="the refused call")
+        eventually(lambda: business.link()["not_before"], within_s=within(60), what="the pause of the integration")
+        business.send(to=other)
+
+        business.settle(within_s=within(0, more_s=ASKED_S * 2))
+        first, second, *_rest = calls_of(business)
+        assert second - first >= ASKED_S - 1  # a date has no fractions
+        business.assert_nothing_lost_or_doubled()
+        assert sum(business.arrived().values()) == 2
+
+
+class TestFailures:
+    def test_5xx_is_tried_again_and_sent_once(self, business: Business) -> None:
+        business.spoil("500", times=2)
+
+        business.send()
+
+        business.settle(within_s=within(2 * 10))
+        business.assert_nothing_lost_or_doubled()
+        assert sum(business.arrived().values()) == 1
+        assert len(calls_of(business)) == 3
+
+    def test_refused_connections_are_tried_again_and_sent_once(self, business: Business) -> None:
+        with business.product.proxy.refusing():
+            business.send()
+            eventually(lambda: "Unavailable" in dict(kept_calls(business)), within_s=within(60), what="a refused call")
+            assert business.unsettled()
+
+        business.settle(within_s=within(60))
+
+        business.assert_nothing_lost_or_doubled()
+        assert sum(business.arrived().values()) == 1
+
+    def test_five_failures_open_the_breaker_which_closes_by_itself(self, business: Business) -> None:
+        people = [business.customer, *(business.new_customer() for _ in range(5))]
+        business.spoil("500", times=5)
+
+        for person in people:
+            business.send(to=person)
+
+        eventually(lambda: business.link()["breaker"] == "open", within_s=within(60), what="the breaker to open")
+        assert business.link()["breaker_reason"]
+        business.settle(within_s=within(2 * 60 + 60))
+        business.assert_nothing_lost_or_doubled()
+        assert sum(business.arrived().values()) == len(people)
+        calls = calls_of(business)
+        longest = max(later - earlier for earlier, later in itertools.pairwise(calls))
+        assert longest >= 60 / SCALE - 0.5
+        eventually(lambda: business.link()["breaker"] == "closed", within_s=within(60), what="the breaker to close")
+
+
+class TestSlowness:
+    def test_every_call_ends_at_its_deadline_and_nothing_is_sent_twice(self, product: Installation) -> None:
+        ways = ("drip", "swallow", "blackhole", "hang")
+        by_way = dict(zip(ways, connected(product, len(ways)), strict=True))
+        for way, business in by_way.items():
+            spoil(business, way)
+
+        for business in by_way.values():
+            business.send()
+
+        for business in by_way.values():
+            business.settle(within_s=within(LOOKED_FOR_S, more_s=DEADLINE_S + 10))
+            business.assert_nothing_lost_or_doubled()
+            slowest = max(took_s for _error, took_s in kept_calls(business))
+            assert slowest < DEADLINE_S + 1.5
+            assert {error for error, _took_s in kept_calls(business)} <= TYPED
+        arrived = {way: sum(business.arrived().values()) for way, business in by_way.items()}
+        assert arrived == {"drip": 1, "swallow": 1, "blackhole": 0, "hang": 1}
+
+
+class TestNonsense:
+    def test_every_kind_ends_in_a_typed_error_and_at_most_one_message(self, product: Installation) -> None:
+        by_kind = dict(zip(NONSENSE, connected(product, len(NONSENSE)), strict=True))
+        for kind, business in by_kind.items():
+            spoil(business, kind)
+        began = time.monotonic()
+
+        for business in by_kind.values():
+            business.send()
+
+        for kind, business in by_kind.items():
+            business.settle(within_s=within(LOOKED_FOR_S, more_s=LOOKED_FOR_S / SCALE))
+            business.assert_nothing_lost_or_doubled()
+            errors = [error for error, _took_s in kept_calls(business)]
+            assert errors, kind
+            assert set(errors) - {""} <= TYPED, (kind, errors)
+            assert errors[0], kind
+            assert sum(business.arrived().values()) == 1, kind
+        assert time.monotonic() - began < DEADLINE_S + within(LOOKED_FOR_S)
+        assert "Traceback" not in "".join(line for line in product.output.splitlines() if line.startswith("worker"))
