@@ -1,12 +1,14 @@
 """The admin of the framework; importing it registers every page with its site (Django's autodiscovery does)."""
 
-from integrations.admin import connect, deliveries, integrations, people, platform, records, usage, users
+from integrations.admin import connect, deliveries, integrations, issues, notes, people, platform, records, usage, users
 from integrations.admin.sites import organization_site, platform_site
 
 __all__ = [
     "connect",
     "deliveries",
     "integrations",
+    "issues",
+    "notes",
     "organization_site",
     "people",
     "platform",

@@ -17,6 +17,7 @@ from core.errors import RegistryError
 from dispatch.models import LinkStatus, WebhookDelivery
 from integrations.admin.base import actor_of, refusal_text
 from integrations.admin.connect import ConnectPages
+from integrations.admin.mute import MutePages, mute_context
 from integrations.admin.show import WHO, badge, provider_label, verdict_label
 from integrations.admin.sites import organization_site
 from integrations.models import Credential, Integration
@@ -32,7 +33,7 @@ CHECKS_SHOWN = 48
 
 
 @admin.register(Integration, site=organization_site)
-class IntegrationAdmin(ConnectPages):
+class IntegrationAdmin(MutePages, ConnectPages):
     """Integrations; connecting is in `connect.py`."""
 
     list_display = ("shown_name", "shown_provider", "environment", "shown_status", "shown_health", "account_label",
@@ -79,6 +80,7 @@ class IntegrationAdmin(ConnectPages):
             path("<uuid:object_id>/disable/", view(self.disable_view), name="integration_disable"),
             path("<uuid:object_id>/enable/", view(self.enable_view), name="integration_enable"),
             path("<uuid:object_id>/disconnect/", view(self.disconnect_view), name="integration_disconnect"),
+            path("<uuid:object_id>/mute/", view(self.mute_view), name="integration_mute"),
             path("<uuid:object_id>/rename/", view(self.rename_view), name="integration_rename"),
         ]
         return [*own, *super().get_urls()]
@@ -111,6 +113,7 @@ class IntegrationAdmin(ConnectPages):
             deliveries=_deliveries(integration),
             calls=_metered(Call, integration)[:RECENT],
             facts=sorted(integration.facts.items()),
+            **mute_context(request, integration.pk),
         )
 
     def test_view(self, request: HttpRequest, object_id: object) -> HttpResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from django.http import HttpRequest
@@ -10,14 +10,21 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from notifications.services import unread_count
+
 
 class Entry(NamedTuple):
-    """One line of the menu. `view` is the URL's name inside the site, `permission` what has_perm is asked."""
+    """
+    One line of the menu.
+
+    `view` is the URL's name inside the site, `permission` what has_perm is asked, `counted` what stands beside it.
+    """
 
     label: Any
     icon: str
     view: str
     permission: str = ""
+    counted: Callable[[HttpRequest], int] | None = None
 
 
 class Group(NamedTuple):
@@ -29,13 +36,21 @@ class Group(NamedTuple):
 
 Menu = Sequence[Group]
 
+
+def unread_notes(request: HttpRequest) -> int:
+    """Count the notes that nobody read; once per request, for the menu and the bell."""
+    if not hasattr(request, "_unread_notes"):
+        request._unread_notes = unread_count()  # type: ignore[attr-defined]
+    return int(request._unread_notes)  # type: ignore[attr-defined]
+
+
 ORGANIZATION_MENU: Menu = (
     Group(
         None,
         (
             Entry(_("Overview"), "home", "index"),
             Entry(_("Integrations"), "hub", "integrations_integration_changelist"),
-            Entry(_("Notifications"), "notifications", "notifications_notification_changelist"),
+            Entry(_("Notifications"), "notifications", "notifications_notification_changelist", counted=unread_notes),
         ),
     ),
     Group(
@@ -65,6 +80,7 @@ ORGANIZATION_MENU: Menu = (
             Entry(_("API keys"), "key", "accounts_apikey_changelist", "accounts.view_apikey"),
             Entry(_("Members"), "group", "accounts_membership_changelist", "accounts.view_membership"),
             Entry(_("Invitations"), "mail", "accounts_invitation_changelist", "accounts.view_invitation"),
+            Entry(_("Notification settings"), "tune", "notifications_mailpreference_changelist"),
         ),
     ),
 )
@@ -125,4 +141,5 @@ def _item(entry: Entry, request: HttpRequest, site: Any) -> dict[str, Any] | Non
         return None
     is_index = entry.view == "index"
     is_active = request.path == link if is_index else request.path.startswith(link)
-    return {"title": capfirst(entry.label), "icon": entry.icon, "link": link, "active": is_active}
+    badge = entry.counted(request) if entry.counted else 0
+    return {"title": capfirst(entry.label), "icon": entry.icon, "link": link, "active": is_active, "badge": badge}

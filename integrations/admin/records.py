@@ -1,4 +1,4 @@
-"""An organization's read-only lists: events, issues, health checks, calls, audit and notifications."""
+"""An organization's read-only lists: events, health checks, calls and audit."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit.models import AuditEntry
-from core import clock
 from integrations.admin.base import PlatformRowsAdmin, ReadOnlyAdmin
-from integrations.admin.show import WHO, badge, code, provider_label
+from integrations.admin.show import badge, code, provider_label
 from integrations.admin.sites import organization_site, platform_site
-from integrations.models import Event, Integration, Issue
+from integrations.models import Event, Integration
 from meter.models import Call, HealthCheck
-from notifications.models import Notification
 
 SHOWN_ID = 20
 """Characters of a vendor's id in a list."""
@@ -117,35 +115,6 @@ class EventAdmin(ReadOnlyAdmin):
         return format_html('<a href="{}" class="rg-link">{}</a>', link, obj.delivery_id)
 
 
-@admin.register(Issue, site=organization_site)
-class IssueAdmin(ReadOnlyAdmin):
-    """Problems, open and resolved."""
-
-    list_display = ("text", "integration_name", "shown_state", "shown_who", "opened_at", "last_seen_at", "count")
-    list_filter = (("resolved_at", admin.EmptyFieldListFilter), "integration", "who")
-    search_fields = ("text", "cause")
-    ordering = ("-opened_at",)
-    list_select_related = ("integration",)
-    fields = ("text", "integration_name", "shown_state", "shown_who", "next_action", "cause", "opened_at",
-              "last_seen_at", "count", "resolved_at")  # fmt: skip
-    readonly_fields = fields
-
-    @admin.display(description=gettext_lazy("integration"), ordering="integration__name")
-    def integration_name(self, obj: Issue) -> str:
-        """The integration's name."""
-        return obj.integration.name
-
-    @admin.display(description=gettext_lazy("state"), ordering="resolved_at")
-    def shown_state(self, obj: Issue) -> str:
-        """Open or resolved."""
-        return badge("failed", _("open")) if obj.resolved_at is None else badge("done", _("resolved"))
-
-    @admin.display(description=gettext_lazy("who must act"))
-    def shown_who(self, obj: Issue) -> Any:
-        """Who must act, in words."""
-        return WHO.get(obj.who, obj.who)
-
-
 @admin.register(HealthCheck, site=organization_site)
 class HealthCheckAdmin(LinkedRowsAdmin):
     """Live checks."""
@@ -219,33 +188,3 @@ class PlatformAuditEntryAdmin(PlatformRowsAdmin, AuditEntryAdmin):
     """Entries of the platform and of all organizations."""
 
     list_display = ("created_at", "shown_organization", "action", "shown_actor", "shown_target")
-
-
-@admin.register(Notification, site=organization_site)
-class NotificationAdmin(ReadOnlyAdmin):
-    """Notes to the people of the organization; opening the list reads them."""
-
-    list_display = ("created_at", "shown_text", "kind", "read_at")
-    list_filter = (("read_at", admin.EmptyFieldListFilter), "kind")
-    ordering = ("-created_at",)
-    fields = ("created_at", "kind", "text", "shown_target", "read_at")
-    readonly_fields = fields
-    actions = ("mark_read",)
-
-    @admin.display(description=gettext_lazy("text"))
-    def shown_text(self, obj: Notification) -> str:
-        """The text, in the person's language where we know it."""
-        return _(obj.text)
-
-    @admin.display(description=gettext_lazy("about"))
-    def shown_target(self, obj: Notification) -> str:
-        """What the note is about, with a link where there is a page."""
-        if obj.target_kind != "integration":
-            return obj.target_kind or "-"
-        link = reverse("admin:integrations_integration_change", args=[obj.target_id], current_app=self.admin_site.name)
-        return format_html('<a href="{}" class="rg-link">{}</a>', link, _("integration"))
-
-    @admin.action(description=gettext_lazy("Mark as read"), permissions=["view"])
-    def mark_read(self, request: HttpRequest, queryset: QuerySet[Notification]) -> None:
-        """Mark the chosen notes as read."""
-        queryset.filter(read_at=None).update(read_at=clock.now())

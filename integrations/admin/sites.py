@@ -26,7 +26,7 @@ from accounts.models import User, membership_of
 from audit.services import Target, record_alone
 from integrations import registry
 from integrations.admin.base import actor_of, address_of
-from integrations.admin.navigation import ORGANIZATION_MENU, PLATFORM_MENU, Menu, sidebar
+from integrations.admin.navigation import ORGANIZATION_MENU, PLATFORM_MENU, Menu, sidebar, unread_notes
 from tenants.context import in_public
 
 COLORS = {
@@ -170,6 +170,11 @@ class OrganizationSite(RegistrySite):
     menu = ORGANIZATION_MENU
     index_title = _("Overview")
     index_template = "registry/organization_index.html"
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Add the bell, for those who are inside."""
+        bell = {"notes_bell": unread_notes(request)} if self.has_permission(request) else {}
+        return {**super().each_context(request), **bell}
 
     def heading_of(self, request: HttpRequest | None) -> Any:
         """Name the organization, so that two tabs cannot be mistaken for one another."""

@@ -8,11 +8,13 @@ comes back within the hour reopens its issue: nobody is mailed twice about one t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from audit.services import Actor, record
 from core import clock
+from core.clock import iso
 from core.pace import scaled
 from dispatch import outbox
 from dispatch.models import Link, LinkHealth, LinkStatus
@@ -21,7 +23,8 @@ from integrations.contract import AuthenticationFailed, ProviderError, ProviderO
 from integrations.contract.errors import Who
 from integrations.models import Integration, Issue
 from integrations.services import ladder, links
-from notifications import mail
+from integrations.services.credentials import audit_target
+from notifications import mail, preferences
 from notifications.models import Notification
 from notifications.services import close_notes, notify, reopen_notes
 
@@ -116,6 +119,26 @@ def resolve_issues(integration: Integration, *, causes: Iterable[str] | None = N
     return len(resolved)
 
 
+def named(integration: Integration) -> str:
+    """Name an integration and its account, as notes and mails do."""
+    account = integration.account_label or integration.account_external_id
+    return f"{integration.name} ({account})" if account and account != integration.name else integration.name
+
+
+@transaction.atomic
+def mute(integration: Integration, *, until: datetime, actor: Actor) -> None:
+    """Mail nobody about an integration until a moment; its issues open all the same."""
+    preferences.mute(integration.pk, until=until, by_label=actor.label)
+    record(action="integration.muted", actor=actor, target=audit_target(integration), details={"until": iso(until)})
+
+
+@transaction.atomic
+def unmute(integration: Integration, *, actor: Actor) -> None:
+    """Mail about an integration again."""
+    if preferences.unmute(integration.pk):
+        record(action="integration.unmuted", actor=actor, target=audit_target(integration))
+
+
 def _note(integration: Integration, issue: Issue) -> Notification:
     page = "integration_reconnect" if issue.cause in RECONNECT_CAUSES else "integrations_integration_change"
     return notify(
@@ -128,12 +151,6 @@ def _note(integration: Integration, issue: Issue) -> Notification:
         target=("integration", integration.id),
         page=page,
     )
-
-
-def named(integration: Integration) -> str:
-    """Name an integration and its account, as notes and mails do."""
-    account = integration.account_label or integration.account_external_id
-    return f"{integration.name} ({account})" if account and account != integration.name else integration.name
 
 
 def _owe_mail(integration: Integration, issue: Issue, note: Notification) -> None:

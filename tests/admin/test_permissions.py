@@ -29,6 +29,7 @@ WRITES: dict[str, frozenset[str]] = {
     "integration_test": frozenset({"owner", "admin", "developer"}),
     "integration_disable": frozenset({"owner", "admin", "developer"}),
     "integration_enable": frozenset({"owner", "admin", "developer"}),
+    "integration_mute": frozenset({"owner", "admin", "developer"}),
     "integration_rename": frozenset({"owner", "admin", "developer"}),
     "integration_disconnect": frozenset({"owner", "admin"}),
     "delivery_replay": frozenset({"owner", "admin", "developer"}),
