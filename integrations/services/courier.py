@@ -42,7 +42,7 @@ CALLS = 8
 CALLS_PER_PROVIDER = 5
 """Of those that are due by the clock, so that one hanging vendor leaves room for the others."""
 
-LINGER_S = 10.0
+LINGER_S = scaled(10.0)
 """A courier that has nothing to do stays this long: starting one costs over a second of a processor."""
 
 POLL_S = 0.05

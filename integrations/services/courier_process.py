@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import subprocess
 import sys
@@ -45,6 +46,11 @@ def ensure(lock: Path, *, folder: Path) -> bool:
     )
     threading.Thread(target=process.wait, name="courier-reaper", daemon=True).start()  # no zombie is left
     return True
+
+
+def lock_file(data_dir: Path, place: str) -> Path:
+    """Name the lock of the couriers of one database: several may be worked on from one data folder."""
+    return data_dir / f"courier-{hashlib.sha256(place.encode()).hexdigest()[:12]}.lock"
 
 
 def is_at_work(lock: Path) -> bool:

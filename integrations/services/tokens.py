@@ -7,7 +7,6 @@ at work (`courier_process`), and waits for the attempt to end; the sweep only se
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -197,15 +196,13 @@ def _send() -> None:
     """Have a courier at work; a test's transaction is seen by itself alone, so there it is this thread."""
     if not settings.TOKEN_COURIER:
         courier.work_here()
-    elif courier_process.ensure(_lock_file(), folder=settings.BASE_DIR):
+    elif courier_process.ensure(_lock(), folder=settings.BASE_DIR):
         reach("token.courier_sent")
 
 
-def _lock_file() -> Path:
-    """Name the lock of couriers: one for each database that is worked on from this data folder."""
+def _lock() -> Path:
     facts = connection.settings_dict
-    place = f"{facts['HOST']}:{facts['PORT']}/{facts['NAME']}"
-    return Path(settings.DATA_DIR) / f"courier-{hashlib.sha256(place.encode()).hexdigest()[:12]}.lock"
+    return courier_process.lock_file(Path(settings.DATA_DIR), f"{facts['HOST']}:{facts['PORT']}/{facts['NAME']}")
 
 
 def _raise_unless_renewed(integration: Integration, version: int, outcome: _Outcome) -> None:

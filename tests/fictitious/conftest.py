@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.test import Client
 
+from audit.models import AuditEntry
 from audit.services import Actor
 from dispatch import inbox
-from dispatch.models import OAuthApp
+from dispatch.models import AccountClaim, Link, OAuthApp, OutboxEntry, Route
 from integrations import registry
 from integrations.models import Integration
 from integrations.services.connect import connect
+from meter.models import Call
+from notifications.models import Notification
 from tenants.context import in_organization
+from tenants.models import Organization, SchemaState
+from tenants.services import build_organization, create_organization
 from tests.fictitious.parcelbox import PROVIDER
+from tests.fictitious.race.driver import Callers, Prize, calling
 from tests.fictitious.vendor import Merchant, Parcelbox, Running, webhook
+from vault.models import OrganizationKey
 
+OWNER = "owner"
 PLATFORM_KEY = "pak_test_platform"
 ACTOR = Actor.system("test")
 
@@ -72,6 +82,30 @@ def other_shop(other_organization: Any, open_shop: Callable[..., Shop]) -> Shop:
 
 
 @pytest.fixture
+def committed(django_db_setup: None, django_db_blocker: Any, vendor: Parcelbox) -> Iterator[Shop]:
+    """Merchant 9 of an organization of its own, for threads and processes: everybody sees it, nothing of it stays."""
+    with django_db_blocker.unblock():
+        organization = build(create_organization(slug="committed", name="Committed"))
+        merchant = vendor.open_account(9)
+        try:
+            yield Shop(organization, merchant, connect_merchant(organization, merchant))
+        finally:
+            remove(organization)
+            connections.close_all()
+
+
+@pytest.fixture
+def callers(committed: Shop, settings: Any, tmp_path: Path) -> Iterator[Callers]:
+    """Processes that want the tokens of the committed shop; when the test ends, so has the courier."""
+    prize = Prize(organization=committed.organization.schema_name, integration=str(committed.integration.pk))
+    url, folder = settings.PROVIDER_OVERRIDES["parcelbox"][""], tmp_path / "points"
+    folder.mkdir()
+    data_dir, database = Path(settings.DATA_DIR), settings.TEST_DATABASE
+    with calling(prize, url=url, data_dir=data_dir, database=database, folder=folder) as found:
+        yield found
+
+
+@pytest.fixture
 def platform_app(db: None) -> Iterator[OAuthApp]:
     """The platform's own application at Parcelbox."""
     inbox._APP_CACHE.clear()
@@ -107,3 +141,21 @@ def connect_merchant(organization: Any, merchant: Merchant, **changes: str) -> I
             settings={"locker": "north"},
             actor=ACTOR,
         )
+
+
+def build(organization: Organization) -> Organization:
+    """Build the schema now."""
+    build_organization(organization)
+    organization.refresh_from_db()
+    return organization
+
+
+def remove(organization: Organization) -> None:
+    """Take an organization away with all that it left in public."""
+    schema = organization.schema_name
+    for model in (Link, Route, AccountClaim, OutboxEntry, AuditEntry, Call, Notification, OrganizationKey):
+        model.objects.using(OWNER).filter(organization_schema=schema).delete()
+    SchemaState.objects.using(OWNER).filter(pk=schema).delete()
+    Organization.objects.using(OWNER).filter(pk=organization.pk).delete()
+    with connections[OWNER].cursor() as cursor:
+        cursor.execute(f'DROP SCHEMA "{schema}" CASCADE')

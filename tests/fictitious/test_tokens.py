@@ -16,7 +16,7 @@ from audit.models import ActorKind, AuditEntry
 from audit.services import Actor
 from core import clock
 from core.secret import Secret, Secrets
-from dispatch.models import AccountClaim, Link, OutboxEntry, Route
+from dispatch.models import Link
 from integrations.contract import (
     AppContext,
     Attempt,
@@ -30,18 +30,13 @@ from integrations.models import Integration
 from integrations.services import courier, credentials, health, tokens
 from integrations.services.credentials import Purpose
 from integrations.services.providers import CallLog, guard_for, provider_for
-from meter.models import Call
 from notifications.models import Notification
 from tenants.context import in_organization
-from tenants.models import Organization, SchemaState
-from tenants.services import build_organization, create_organization
 from tests.fictitious.conftest import ACTOR, Shop, connect_merchant
 from tests.fictitious.parcelbox import ParcelboxProvider
 from tests.fictitious.vendor import Parcelbox
-from vault.models import OrganizationKey
 
 WORKERS = 20
-OWNER = "owner"
 
 
 @pytest.fixture
@@ -407,18 +402,6 @@ class TestSweep:
 class TestManyWorkers:
     """Real commits and connections: twenty threads find the same token too old."""
 
-    @pytest.fixture
-    def committed(self, django_db_setup: None, django_db_blocker: Any, vendor: Parcelbox) -> Iterator[Shop]:
-        """A shop that everybody sees, in an organization of its own; nothing of it stays."""
-        with django_db_blocker.unblock():
-            organization = build(create_organization(slug="many-workers", name="Many workers"))
-            merchant = vendor.open_account(7)
-            try:
-                yield Shop(organization, merchant, connect_merchant(organization, merchant))
-            finally:
-                remove(organization)
-                connections.close_all()
-
     def test_one_makes_the_call(self, committed: Shop, vendor: Parcelbox) -> None:
         vendor.pause_s = 0.2
         start = threading.Barrier(WORKERS)
@@ -430,7 +413,7 @@ class TestManyWorkers:
         assert set(outcomes) == {committed.merchant.access_token}
         with in_organization(committed.organization):
             assert states(committed.integration) == [(1, "destroyed", False), (2, "current", True)]
-            assert provider_for(committed.integration, Purpose.CHECK).check().account.external_id == "mer_7"
+            assert provider_for(committed.integration, Purpose.CHECK).check().account.external_id == "mer_9"
 
     @staticmethod
     def worker(shop: Shop, start: threading.Barrier) -> str:
@@ -443,21 +426,3 @@ class TestManyWorkers:
                 return opened(integration)["access_token"]
         finally:
             connections.close_all()
-
-
-def build(organization: Organization) -> Organization:
-    """Build the schema now."""
-    build_organization(organization)
-    organization.refresh_from_db()
-    return organization
-
-
-def remove(organization: Organization) -> None:
-    """Take an organization away with all that it left in public."""
-    schema = organization.schema_name
-    for model in (Link, Route, AccountClaim, OutboxEntry, AuditEntry, Call, Notification, OrganizationKey):
-        model.objects.using(OWNER).filter(organization_schema=schema).delete()
-    SchemaState.objects.using(OWNER).filter(pk=schema).delete()
-    Organization.objects.using(OWNER).filter(pk=organization.pk).delete()
-    with connections[OWNER].cursor() as cursor:
-        cursor.execute(f'DROP SCHEMA "{schema}" CASCADE')

@@ -63,10 +63,13 @@ class Parcelbox:
     failing: dict[str, str] = field(default_factory=dict)
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     pause_s: float = 0.0
+    late_s: float = 0.0
+    revoked: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._made = 0
+        self._spent: dict[str, str] = {}
 
     def open_account(self, number: int, **facts: Any) -> Merchant:
         """Make merchant `mer_<number>` with the first pair of tokens."""
@@ -91,10 +94,15 @@ class Parcelbox:
         return sum(1 for hit in self.hits if hit.path == path)
 
     def answer(self, method: str, path: str, form: dict[str, str], token: str, content_type: str) -> Answer:
-        """Do what a request asks; one at a time, as a vendor's database would."""
+        """Do what a request asks, one at a time, as a vendor's database would; `late_s` delays what tokens get."""
         if hook := self.before.get(path):
             hook()
         time.sleep(self.pause_s)
+        answered = self._do(method, path, form, token, content_type)
+        time.sleep(self.late_s if path == "/token" else 0)
+        return answered
+
+    def _do(self, method: str, path: str, form: dict[str, str], token: str, content_type: str) -> Answer:
         with self._lock:
             self.hits.append(Hit(path, form, content_type, token))
             if planned := self.failing.get(path):
@@ -115,6 +123,10 @@ class Parcelbox:
         return "object__ok", found
 
     def _token(self, form: dict[str, str]) -> Answer:
+        """Rotate; a refresh token that is used twice was stolen, so all that its merchant has is revoked."""
+        if thief := self._spent.get(form.get("refresh_token", "")):
+            self.revoked.append(thief)
+            self.merchants[thief].access_token = self.merchants[thief].refresh_token = "revoked"
         owner = next((m for m in self.merchants.values() if m.refresh_token == form.get("refresh_token")), None)
         if form.get("code") == "code_test":
             owner = next(iter(self.merchants.values()))
@@ -123,6 +135,7 @@ class Parcelbox:
         if form.get("client_secret") not in owner.app_keys:
             return "error__invalid_client", {}
         self._made += 1
+        self._spent[owner.refresh_token] = owner.id
         owner.access_token = f"pat_test_{owner.id[4:]}renewed{self._made}"
         owner.refresh_token = f"prt_test_{owner.id[4:]}renewed{self._made}"
         return "tokens__ok", {"access": owner.access_token, "refresh": owner.refresh_token, "merchant": owner.id}
