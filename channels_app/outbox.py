@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import transaction
 
@@ -28,10 +28,12 @@ from channels_app.contract import (
 from channels_app.models import OUTCOME_UNKNOWN, MediaState, Message, MessageStatus
 from channels_app.services import media, people, records, standing, statuses
 from channels_app.services.readiness import instance_with
-from channels_app.services.sending import address_of
+from channels_app.services.sending import address_of, check_still_allowed
 from channels_app.services.statuses import SEND
 from core import clock
 from core.errors import NotFoundHere, ValidationFailed
+from core.fault_points import reach
+from core.pace import scaled
 from dispatch.models import OutboxEntry, OutboxStatus
 from integrations.contract import (
     Misconfigured,
@@ -45,11 +47,14 @@ from storage import services as storage
 from storage.models import StoredFile
 from tenants.context import release_connection
 
+NO_LONGER_ALLOWED = "no_longer_allowed"
+"""The reason of a message that was accepted and then waited until a rule of the channel forbade it."""
+
 MAYBE_SENT = "maybe_sent"
 """The reason that the guard gives a failure after which the vendor may have done what was asked."""
 
-LOOK_AGAIN_S = 60.0
-LOOK_FOR = timedelta(minutes=5)
+LOOK_AGAIN_S = scaled(60)
+LOOK_FOR = timedelta(seconds=scaled(300))
 """How long a status is waited for: nearly all come within seconds of the send."""
 
 VENDOR_MEDIA = "vendor_media_id"
@@ -64,7 +69,13 @@ class OutcomeUnknown(ProviderError):
 
 
 class SendMessage:
-    """Send one queued message, once."""
+    """
+    Send one queued message, once; by no other integration, for the person knows one number.
+
+    The channel's rules are asked again right before: what waited may find its window closed.
+    """
+
+    opens_issue: ClassVar[bool] = True
 
     def call(self, entry: OutboxEntry, integration: Integration | None) -> SentMessage | None:
         """
@@ -77,10 +88,12 @@ class SendMessage:
             return None
         if entry.intent_at is not None:
             raise _still_unknown(entry)
+        _check_again(message)
         provider = instance_with(integration, SendsMessages)
         outgoing = _with_vendor_media(_outgoing(message), provider, entry, integration)
         _set_intent(entry)
         release_connection()
+        reach("message.intended")
         try:
             return provider.send(outgoing)
         except ProviderError as error:
@@ -193,6 +206,20 @@ def _message(entry: OutboxEntry) -> Message:
 def _locked(entry: OutboxEntry) -> Message:
     rows = Message.objects.select_for_update(of=("self",)).select_related("contact", "integration")
     return rows.get(pk=entry.object_id)
+
+
+def _check_again(message: Message) -> None:
+    """
+    Refuse what the channel's rules no longer allow.
+
+    :raises RequestRejected: with the remedy; nothing was sent
+    """
+    try:
+        check_still_allowed(message)
+    except ValidationFailed as error:
+        raise RequestRejected(
+            error.detail, field=next(iter(error.errors), ""), reason=NO_LONGER_ALLOWED, next_action=error.detail
+        ) from error
 
 
 def _outgoing(message: Message) -> OutgoingMessage:

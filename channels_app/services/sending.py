@@ -99,6 +99,28 @@ def send_message(
     return message
 
 
+def check_still_allowed(message: Message) -> None:
+    """
+    Ask the channel's rules again for a message that was accepted and has waited since.
+
+    :raises ValidationFailed: a rule forbids it now; the text says what to do
+    """
+    kind = MessageType(message.type)
+    content = read_content(kind, message.content)
+    category = ""
+    if isinstance(content, TemplateContent):
+        category = templates.category_of(message.integration, name=content.name, language=content.language)
+    draft = _Draft(
+        integration=message.integration,
+        provider=class_with(message.integration, SendsMessages),
+        kind=kind,
+        content=content,
+        data=message.content,
+        template_category=category,
+    )
+    _check_recipient(draft, message.contact, message.conversation)
+
+
 def read_type(name: str) -> MessageType:
     """
     Read the type of a message.

@@ -11,21 +11,20 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
-
 from channels_app.contract import AccountData, Effect, ErrorData, EventType
 from core import clock
 from dispatch import outbox
 from dispatch.models import Link, LinkHealth, LinkStatus
 from integrations.contract import AuthenticationFailed, ProviderError
 from integrations.models import Event, Integration
-from integrations.services import issues, links
+from integrations.services import confirm, issues, links
 
 RECONNECT = "Connect the account again: Integrations, this integration, Reconnect."
 
 _ISSUES: Mapping[str, str] = {
     "PermissionMissing": "permission_error",
     "QuotaExhausted": "quota_exhausted",
+    "Misconfigured": "Misconfigured",
 }
 """Error class -> cause of the issue that it opens; the account works no longer, or not fully, until somebody acts."""
 
@@ -35,22 +34,26 @@ SPAM_LIMIT = "spam_limit"
 
 @contextmanager
 def watching(integration: Integration) -> Iterator[None]:
-    """Around a call: a credential that the vendor no longer accepts is noted, and the error goes on its way."""
-    version = _version(integration)
+    """Around a call: a credential that the vendor refuses twice is noted, and the error goes on its way."""
+    started = clock.now()
     try:
         yield
     except AuthenticationFailed as error:
-        with transaction.atomic():
-            _refuse_credential(integration, error, version=version)
+        finding = confirm.examine(integration, error, started=started)
+        if finding.refused is not None:
+            confirm.lose_access(integration, finding.refused, asked_at=finding.asked_at)
         raise
 
 
 def note_error(integration: Integration, error: ErrorData) -> None:
-    """Draw the consequences of an error that came by webhook; runs in the caller's transaction."""
+    """
+    Draw the consequences of an error that a vendor told of one message; runs in the caller's transaction.
+
+    What it says of the credential is not believed but looked into: a live check is due at once.
+    """
     text = error["detail"] or error["title"]
     if error["error"] == "AuthenticationFailed":
-        refused = AuthenticationFailed(next_action=error["remedy"], vendor_code=error["code"], vendor_detail=text)
-        _refuse_credential(integration, refused, version=_version(integration))
+        Link.objects.filter(pk=integration.pk, status=LinkStatus.ACTIVE).update(next_check_at=clock.now())
         return
     cause = SPAM_LIMIT if error["reason"] == SPAM_LIMIT else _ISSUES.get(error["error"], "")
     if cause:
@@ -129,13 +132,6 @@ _EFFECTS: Mapping[str, Callable[[Integration, AccountData], None]] = {
 }
 
 
-def _refuse_credential(integration: Integration, error: AuthenticationFailed, *, version: int) -> None:
-    fresh = _locked(integration)
-    was_replaced = _version(fresh) != version  # while the call was under way
-    if fresh.status != LinkStatus.DISCONNECTED and not was_replaced:
-        issues.require_reconnect(fresh, error)
-
-
 def _degrade(integration: Integration, *, cause: str, text: str, next_action: str) -> None:
     fresh = _locked(integration)
     if fresh.status == LinkStatus.ACTIVE and fresh.health != LinkHealth.FAILING:
@@ -153,11 +149,6 @@ def _is_overtaken(integration: Integration, data: AccountData, *, at: datetime) 
 
 def _locked(integration: Integration) -> Integration:
     return Integration.objects.select_for_update().get(pk=integration.pk)
-
-
-def _version(integration: Integration) -> int:
-    credential = integration.current_credential
-    return credential.version if credential else 0
 
 
 def _cause(topic: str) -> str:

@@ -59,6 +59,12 @@ def approved(integration: Integration, *, name: str, language: str, actor: Actor
     return template
 
 
+def category_of(integration: Integration, *, name: str, language: str) -> str:
+    """Return a template's category as it is known here; empty where it is not."""
+    template = _find(integration, name, language)
+    return template.category if template else ""
+
+
 def sync_templates(integration: Integration, *, actor: Actor | None = None) -> int:
     """
     Ask the vendor for all templates and make the rows say the same; return how many there are.

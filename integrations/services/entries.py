@@ -93,7 +93,7 @@ def park(entry: OutboxEntry, error: ProviderError) -> None:
     The Link's row is locked: a reconnect that commits later finds the entry parked and releases it.
     """
     with transaction.atomic():
-        link = Link.objects.select_for_update().filter(pk=entry.link_id).first()
+        link = Link.objects.select_for_update().filter(pk__in=[entry.link_id]).first()
         is_broken = link is not None and link.status in BROKEN
         _own(entry).update(
             status=OutboxStatus.PARKED if is_broken else OutboxStatus.WAITING,

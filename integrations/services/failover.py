@@ -80,7 +80,7 @@ def _is_untouched(entry: OutboxEntry, *, was_called: bool) -> bool:
 def _usable(entry: OutboxEntry, first: Integration, rule: Rule) -> Link | None:
     """Return the second integration if it is this organization's, of the same environment and category, and well."""
     second = Link.objects.filter(
-        pk=entry.failover_link_id,
+        pk__in=[entry.failover_link_id],
         organization_schema=require_organization(),
         environment=first.environment,
         category=first.category,

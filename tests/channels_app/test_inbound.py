@@ -10,7 +10,7 @@ import pytest
 
 from channels_app.models import Contact, Conversation, MediaState, Message, Template
 from core import clock
-from dispatch.models import OutboxEntry
+from dispatch.models import Link, OutboxEntry
 from integrations.models import Event, Issue
 from meter.models import UsageRecord
 from tenants.context import in_organization
@@ -344,11 +344,14 @@ class TestTheAccount:
         integration.refresh_from_db()
         assert integration.facts["tier"].startswith("TIER_")
 
-    def test_a_lapsed_credential_is_noted(self, integration):
+    def test_a_credential_that_is_said_to_have_lapsed_is_checked_at_once(self, integration):
+        Link.objects.update(next_check_at=clock.now() + timedelta(hours=1))
+
         let_in(integration, change("messages", errors=[{"code": 190, "title": "Access token has expired"}]))
 
         integration.refresh_from_db()
-        assert integration.status == "needs_reauth"
+        assert integration.status == "active"
+        assert Link.objects.get(pk=integration.pk).next_check_at <= clock.now()
 
 
 class TestTemplates:

@@ -301,13 +301,12 @@ class TestSending:
         assert b"\x89PNG test" in uploads[0].body
 
     @pytest.mark.usefixtures("window")
-    def test_a_lapsed_credential_parks_the_message_until_the_reconnect(self, send, integration, vendor, work, later):
+    def test_a_lapsed_credential_parks_the_message_until_the_reconnect(self, send, integration, vendor, work):
         from integrations.services.outbox import release_parked
 
         vendor.answer("POST", MESSAGES, "error__190", times=1)
+        vendor.play("unauthorized")
         message = send()
-        work()
-        later(timedelta(seconds=5))
         work()
         entry = OutboxEntry.objects.get(kind="message.send")
         assert (integration.status, entry.status) == ("needs_reauth", OutboxStatus.PARKED)
