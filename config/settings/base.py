@@ -171,12 +171,20 @@ _owner: dict[str, Any] = dict(
 )
 TENANT_ENGINE = "django_tenants.postgresql_backend"
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=16)
+OUTBOUND_THREADS = env.int("OUTBOUND_THREADS", default=8)  # per worker process; each waits for one vendor at a time
+_pool = {
+    "min_size": 1,
+    "max_size": DATABASE_POOL_SIZE,
+    "timeout": 10,
+    "reconnect_timeout": 5,  # the default doubles its pauses up to five minutes, long after the server is back
+}
 DATABASES = {
     "default": {
         **_app,
         "ENGINE": TENANT_ENGINE,
         "CONN_MAX_AGE": 0,
-        "OPTIONS": {**_app.get("OPTIONS", {}), "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10}},
+        "CONN_HEALTH_CHECKS": True,  # each connection that a restart left in the pool would cost one request otherwise
+        "OPTIONS": {**_app.get("OPTIONS", {}), "pool": _pool},
     },
     "ingress": {
         **_app,
