@@ -136,7 +136,7 @@ class _Table:
 
     def sql(self) -> str:
         """Compose the statement."""
-        common = {
+        common: dict[str, str | int] = {
             "table": self.name,
             "open": self.open,
             "due_at": _DUE_AT,
@@ -145,8 +145,10 @@ class _Table:
             "is_due": f"t.status IN {self.open} AND {_DUE_AT} <= %(now)s AND (t.status <> '{self.working}'"
             " OR t.leased_until IS NULL OR t.leased_until <= %(now)s)",
         }
-        linked = {"key": "link_id", "of": "t.link_id IS NOT NULL", "most": PER_LINK}
-        unlinked = {"key": self.unlinked_key, "of": "t.link_id IS NULL", "most": self.unlinked_most}
+        linked: dict[str, str | int] = {"key": "link_id", "of": "t.link_id IS NOT NULL", "most": PER_LINK}
+        unlinked: dict[str, str | int] = {
+            "key": self.unlinked_key, "of": "t.link_id IS NULL", "most": self.unlinked_most,
+        }  # fmt: skip
         owner = f"o.link_id IS NULL AND o.{self.unlinked_key} = s.{self.unlinked_key}"
         return _CLAIM.format(
             **common,
@@ -157,7 +159,7 @@ class _Table:
             unlinked_groups=_GROUPS.format(name="owners", **common, **unlinked),
             linked_candidates=self._candidates("links", common | linked, "o.link_id = s.link_id") + self.may_begin_link,
             unlinked_candidates=self._candidates(
-                "owners", common | unlinked | {"of": unlinked["of"] + self.may_begin_unlinked}, owner
+                "owners", common | unlinked | {"of": f"t.link_id IS NULL{self.may_begin_unlinked}"}, owner
             ),
         )
 

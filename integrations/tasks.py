@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import structlog
 from celery import shared_task
+from celery.signals import worker_process_shutdown
+from django.conf import settings
 from django.db import connection, transaction
 
 from audit.services import link_entries
@@ -37,6 +39,9 @@ ROUNDS = 20
 ROUNDS_WITHIN = timedelta(seconds=15)
 """After this no other round begins: one may last 50 s and a call more, and the task's limit is 90 s."""
 
+ROOM_WITHIN_S = 0.3
+"""A task stays so long with a crew that is full, so that the next wake-up goes to another process."""
+
 
 @shared_task(base=PublicTask, name="integrations.tasks.work_deliveries")
 def work_deliveries(**kwargs: object) -> None:
@@ -47,9 +52,19 @@ def work_deliveries(**kwargs: object) -> None:
 
 @shared_task(base=PublicTask, name="integrations.tasks.work_outbox")
 def work_outbox(**kwargs: object) -> None:
-    """Work off the outbox until nothing is due."""
+    """Let this process's crew look at the outbox; it works on while the task makes room for others."""
     woken("outbound")
-    _until_empty(crew.work_outbox, queue="outbound")
+    if settings.OUTBOUND_THREADS:
+        crew.outbound().rouse(room_within_s=ROOM_WITHIN_S)
+    else:
+        _until_empty(crew.work_outbox, queue="outbound")
+
+
+@worker_process_shutdown.connect
+def _finish_calls(**kwargs: object) -> None:
+    """Let a process that is replaced or stopped end its calls; what it cannot end is claimed again."""
+    if settings.OUTBOUND_THREADS:
+        crew.outbound().stop(within_s=settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT)
 
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_deliveries")

@@ -25,6 +25,7 @@ EVIDENCE_URL = f"file://{DATA_DIR}/evidence/{TEST_DATABASE}"  # heads of another
 
 CACHES["default"]["KEY_PREFIX"] = TEST_DATABASE
 CELERY_BROKER_URL = "memory://"
+OUTBOUND_THREADS = 0  # a thread has a connection of its own and would not see the test's transaction
 TOKEN_COURIER = False  # a test's transaction is seen by itself alone: tokens are renewed where they are asked for
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
