@@ -19,6 +19,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
+from core.fault_points import reach
 from tenants.connection import tenant_connection
 from tenants.context import PUBLIC
 from tenants.models import SCHEMA_NAME, Organization, SchemaChange, SchemaState
@@ -163,6 +164,8 @@ def _replay_one(schema_name: str, change: SchemaChange) -> None:
             "UPDATE tenants_schemastate SET position = %s, failure = '', updated_at = now() WHERE schema_name = %s",
             [change.position, schema_name],
         )
+        reach("migration.before_commit")
+    reach("migration.committed")
 
 
 @contextmanager
