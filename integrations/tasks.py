@@ -15,7 +15,20 @@ from audit.services import link_entries
 from core import clock
 from dispatch.models import WebhookDelivery
 from dispatch.waker import wake, woken
-from integrations.services import alerts, crew, incidents, outbox, probe_slots, quarantine, retention, tokens, trail
+from integrations.services import (
+    alerts,
+    crew,
+    drift,
+    incidents,
+    outbox,
+    probe_slots,
+    quarantine,
+    reconcile,
+    retention,
+    silence,
+    tokens,
+    trail,
+)
 from notifications import mail
 from tenants.tasks import PublicTask
 
@@ -30,6 +43,10 @@ LOCKS = {
     "alerts": 7_405_120,
     "mail": 7_405_121,
     "incidents": 7_405_121,
+    "drift": 7_405_122,
+    "reconcile": 7_405_123,
+    "rhythms": 7_405_124,
+    "silence": 7_405_125,
 }
 """Advisory locks of the sweeps: held for one transaction, lost with its connection, so nothing can hang on one."""
 
@@ -106,6 +123,34 @@ def sweep_incidents(**kwargs: object) -> None:
     """Open, follow and close the incidents of vendors."""
     if _alone("incidents"):
         incidents.sweep()
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_drift")
+def sweep_drift(**kwargs: object) -> None:
+    """Ask vendors whether our webhooks are still registered; links are claimed one by one, so two are harmless."""
+    if _alone("drift"):
+        drift.sweep()
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_reconcile")
+def sweep_reconcile(**kwargs: object) -> None:
+    """Take in what no webhook brought; links are claimed one by one."""
+    if _alone("reconcile"):
+        reconcile.sweep()
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_rhythms")
+def sweep_rhythms(**kwargs: object) -> None:
+    """Learn the rhythms of links anew; they are claimed one by one."""
+    if _alone("rhythms"):
+        silence.sweep_rhythms()
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_silence")
+def sweep_silence(**kwargs: object) -> None:
+    """Look at the links that are silent for longer than they use to be; they are claimed one by one."""
+    if _alone("silence"):
+        silence.sweep()
 
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_refresh")

@@ -59,7 +59,8 @@ class RegisterWebhook:
         if RECEIVING not in integration.capabilities:  # the check before the registration could not find it
             integration.capabilities = [*integration.capabilities, RECEIVING]
         integration.save(update_fields=["webhook_registered", "webhook_verified_at", "capabilities"])
-        record(action="webhook.registered", actor=Actor.system("outbox"), target=audit_target(integration))
+        action = "webhook.repaired" if entry.details.get("is_repair") else "webhook.registered"
+        record(action=action, actor=Actor.system("outbox"), target=audit_target(integration))
         issues.resolve_issues(integration, causes=[CAUSE])
 
     def give_up(self, entry: OutboxEntry, integration: Integration | None, error: ProviderError) -> None:

@@ -1,0 +1,149 @@
+"""
+Reconcile: list what happened at the vendor and take in what no webhook brought.
+
+An event goes the way of a delivered one: unique by its key, its category's handler, one transaction each. It has no
+delivery (`Event.delivery_id` is empty), which is how it is told from the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+import structlog
+from django.db import transaction
+
+from audit.services import Actor, record
+from core import clock
+from core.pace import scaled
+from dispatch.models import Link
+from integrations import registry
+from integrations.contract import FetchesDetails, InboundEvent, Provider, ProviderError, Reconciles
+from integrations.models import Event, Integration
+from integrations.services import links
+from integrations.services.credentials import Purpose, audit_target
+from integrations.services.due import daily, work_due
+from integrations.services.providers import provider_for
+from tenants.context import release_connection
+
+log = structlog.get_logger(__name__)
+
+PERIOD = timedelta(days=1)
+OVERLAP = timedelta(hours=1)
+"""Vendors' clocks and the order in which they list are not ours."""
+
+LONGEST = timedelta(days=28)
+"""Stripe, the vendor that keeps its events longest, lists thirty days."""
+
+GRACE = timedelta(seconds=scaled(300))
+"""What is younger than this may still be on its way as a webhook, and is left to it."""
+
+AGAIN_AFTER = timedelta(seconds=scaled(3600))
+MOST_EVENTS = 5000
+"""Of one listing; what is missing beyond it comes the next day, from the same start."""
+
+
+def sweep() -> int:
+    """Reconcile the links that are due; return how many."""
+    return work_due("next_reconcile_at", _reconcile_daily)
+
+
+def reconcile(integration: Integration) -> int:
+    """
+    Take in the events of the last day, or since the last delivery before it, that we do not know; return how many.
+
+    Call it inside the organization with no transaction open.
+
+    :raises ProviderError: the vendor did not list them
+    """
+    provider = provider_for(integration, Purpose.CALL)
+    if not isinstance(provider, Reconciles):
+        return 0
+    start = _start(integration)
+    release_connection()
+    listed = list(islice(provider.list_since(start), MOST_EVENTS))
+    missed = _unknown(integration, listed)
+    taken = sum(_take_in(integration, provider, event) for event in missed)
+    if taken:
+        with transaction.atomic():
+            details = {"events": taken, "since": clock.iso(start)}
+            record(
+                action="events.reconciled",
+                actor=Actor.system("reconcile"),
+                target=audit_target(integration),
+                details=details,
+            )
+    return taken
+
+
+def can_reconcile(integration: Integration) -> bool:
+    """Whether the vendor lists its events."""
+    return issubclass(integration.provider_class, Reconciles)
+
+
+def _reconcile_daily(integration: Integration) -> timedelta:
+    try:
+        reconcile(integration)
+    except ProviderError as error:
+        log.info("reconcile.not_listed", integration=str(integration.pk), error=error.name)
+        return AGAIN_AFTER
+    return daily()
+
+
+def _start(integration: Integration) -> datetime:
+    now = clock.now()
+    last = Link.objects.filter(pk=integration.pk).values_list("last_event_at", flat=True).first()
+    start = min(last or now, now - PERIOD) - OVERLAP
+    return max(start, now - LONGEST, integration.created_at)
+
+
+def _unknown(integration: Integration, listed: Sequence[InboundEvent]) -> list[InboundEvent]:
+    """Leave out what is known, another account's, or so young that its webhook may be on the way; oldest first."""
+    allowed = links.account_values(integration.id)
+    young = clock.now() - GRACE
+    ours = [
+        event
+        for event in listed
+        if (not event.account_key or event.account_key in allowed)
+        and (event.occurred_at is None or event.occurred_at <= young)
+    ]
+    keys = [event.key[:300] for event in ours]
+    known = set(Event.objects.filter(integration=integration, key__in=keys).values_list("key", flat=True))
+    missed = [event for event in ours if event.key[:300] not in known]
+    return sorted(missed, key=lambda event: event.occurred_at or datetime.min.replace(tzinfo=UTC))
+
+
+def _take_in(integration: Integration, provider: Provider, event: InboundEvent) -> bool:
+    """Take one event in; whatever is wrong with it must not keep the others out. False when it was not new."""
+    try:
+        if event.thin and isinstance(provider, FetchesDetails):
+            release_connection()
+            event = provider.fetch(event)
+        with transaction.atomic():
+            return _write(integration, event)
+    except Exception:
+        log.exception("reconcile.event_failed", integration=str(integration.pk), event_type=event.type)
+        return False
+
+
+def _write(integration: Integration, event: InboundEvent) -> bool:
+    event = replace(event, key=event.key[:300])
+    row = Event(
+        integration=integration,
+        type=event.type,
+        key=event.key,
+        external_id=event.external_id[:300],
+        object=event.object_key[:300],
+        data=dict(event.data),
+        raw=dict(event.raw),
+        occurred_at=event.occurred_at,
+    )
+    Event.objects.bulk_create([row], ignore_conflicts=True)
+    if not Event.objects.filter(pk=row.pk).exists():
+        return False  # its webhook came meanwhile
+    handler = registry.inbound_handler(integration.provider_class.spec.category)
+    if handler is not None and event.type != "unknown":
+        handler(integration, row, event)
+    return True
