@@ -26,6 +26,7 @@ from integrations.api.serializers import (
     IssueSerializer,
 )
 from integrations.api.views import RegistryView, get_or_404
+from integrations.contract.errors import Who
 from integrations.models import Integration
 from integrations.services import deliveries
 from meter.models import Call, HealthCheck
@@ -51,20 +52,26 @@ class IssuesView(RegistryView):
     """Problems, open and resolved."""
 
     scope = "integrations"
-    filters = frozenset({"open"})
+    filters = frozenset({"open", "resolved", "cause", "who"})
 
     @extend_schema(
         operation_id="integrations_issues",
-        parameters=[*PAGING, OpenApiParameter("open", bool, description="true: open ones only")],
+        parameters=[
+            *PAGING,
+            OpenApiParameter("open", bool, description="true: open ones only"),
+            OpenApiParameter("resolved", bool, description="true: resolved ones only"),
+            OpenApiParameter("cause", str, description="The cause, such as authentication_error"),
+            OpenApiParameter("who", str, enum=[str(who) for who in Who], description="Who must act"),
+        ],
         responses=page_of(IssueSerializer),
     )
     def get(self, request: Request, integration_id: str) -> Response:
         """List issues, the newest first."""
-        found = self.get_integration(integration_id).issues.all()
-        if wanted := self.query.get("open"):
-            if wanted not in {"true", "false"}:
-                raise ValidationFailed("A filter has an unknown value.", errors={"open": ["Use true or false."]})
-            found = found.filter(resolved_at__isnull=wanted == "true")
+        columns = {name: value for name, value in self.query.items() if name in {"cause", "who"}}
+        found = self.get_integration(integration_id).issues.filter(**columns)
+        for name, is_open in (("open", True), ("resolved", False)):
+            if wanted := self.query.get(name):
+                found = found.filter(resolved_at__isnull=_truth(name, wanted) == is_open)
         return self.paginate(found, IssueSerializer)
 
 
@@ -167,6 +174,17 @@ class ReplayView(RegistryView):
         deliveries.replay(delivery, actor=self.actor)
         delivery.refresh_from_db()
         return Response(DeliverySerializer(delivery).data, status=status.HTTP_202_ACCEPTED)
+
+
+def _truth(name: str, value: str) -> bool:
+    """
+    Read a filter that is true or false.
+
+    :raises ValidationFailed: it is neither
+    """
+    if value not in {"true", "false"}:
+        raise ValidationFailed("A filter has an unknown value.", errors={name: ["Use true or false."]})
+    return value == "true"
 
 
 def deliveries_of(integration: Integration) -> QuerySet[WebhookDelivery]:

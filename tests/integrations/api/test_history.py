@@ -117,6 +117,35 @@ class TestTheRest:
         assert {"cause", "text", "who", "next_action", "opened_at", "resolved_at"} <= set(row)
         assert api().get(f"{address}?open=false").json()["results"] == []
 
+    @pytest.mark.parametrize(
+        ("query", "causes"),
+        [
+            ("open=true", {"quota"}),
+            ("resolved=true", {"over"}),
+            ("resolved=false", {"quota"}),
+            ("open=true&resolved=true", set()),
+            ("cause=over", {"over"}),
+            ("who=us", {"over"}),
+            ("", {"quota", "over"}),
+        ],
+    )
+    def test_filters_issues(self, api: Any, connected: Any, organization: Any, query: str, causes: set[str]) -> None:
+        integration = connected()
+        with in_organization(organization):
+            issues.open_issue(integration, cause="quota", text="Used up.", who="user", next_action="Pay.")
+            issues.open_issue(integration, cause="over", text="Over.", who="us", next_action="")
+            issues.resolve_issues(integration, causes=["over"])
+
+        rows = api().get(f"/api/v1/integrations/{integration.id}/issues/?{query}").json()["results"]
+
+        assert {row["cause"] for row in rows} == causes
+
+    @pytest.mark.parametrize("query", ["open=yes", "resolved=1"])
+    def test_refuses_what_is_neither(self, api: Any, connected: Any, query: str) -> None:
+        answer = api().get(f"/api/v1/integrations/{connected().id}/issues/?{query}")
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+
     def test_lists_events(self, api: Any, connected: Any, organization: Any) -> None:
         integration = connected()
         with in_organization(organization):
