@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -14,22 +15,56 @@ from core.secret import Secrets
 from integrations import registry
 from integrations.contract import CallReport, IntegrationContext, Provider
 from integrations.models import Integration
+from integrations.outbound.calls import Report
+from integrations.outbound.gate import Gate
 from integrations.outbound.guard import Guard
+from integrations.services import breakers
+from integrations.services.check_rows import call_row
 from integrations.services.credentials import Purpose, open_for
-from meter.models import Call
+from integrations.services.gates import gate_for
+from meter import usage
 from tenants.context import current_schema, in_public, release_connection
 
 log = structlog.get_logger(__name__)
 
+API_CALLS = "api_calls"
+"""The unit that every provider's calls are counted in, declared or not."""
+
+_TRIES = frozenset({Purpose.CHECK, Purpose.REFRESH})
+"""Purposes whose calls pass an open breaker: a check finds out, and a token must not end while others wait."""
+
 
 def provider_for(integration: Integration, purpose: Purpose, *, actor: Actor | None = None) -> Provider:
     """
-    Open the credential for a purpose and return the provider's instance.
+    Open the credential for a purpose and return the provider's instance, its calls guarded and stored.
 
     The instance holds plaintext: keep it inside one call, and no transaction open while it calls the vendor.
     """
     secrets = open_for(integration, purpose, actor=actor)
-    context = IntegrationContext(
+    circuit = breakers.circuit_for(
+        integration.id, integration.provider, passes=purpose in _TRIES, closes=purpose is Purpose.CHECK
+    )
+    reports = CallLog(str(integration.id), integration.provider, circuit=circuit)
+    context = context_of(integration, secrets)
+    guard = guard_for(context, reports=reports, gate=gate_for(context, circuit=circuit))
+    release_connection()
+    return integration.provider_class(context, guard)
+
+
+def instance(integration: Integration, secrets: Secrets, *, reports: Report, gate: Gate | None = None) -> Provider:
+    """
+    Make an instance that touches no database: for threads that run pure verbs.
+
+    :param reports: told of every call; whoever gathers them stores them, and moves breakers by `breakers.checked`
+    :param gate: held to the limits, not to the breakers, unless given
+    """
+    context = context_of(integration, secrets)
+    return integration.provider_class(context, guard_for(context, reports=reports, gate=gate or gate_for(context)))
+
+
+def context_of(integration: Integration, secrets: Secrets) -> IntegrationContext:
+    """Tell a provider what it may know of an integration."""
+    return IntegrationContext(
         id=str(integration.id),
         provider=integration.provider,
         environment=integration.environment,
@@ -38,9 +73,6 @@ def provider_for(integration: Integration, purpose: Purpose, *, actor: Actor | N
         account_external_id=integration.account_external_id,
         webhook_url=integration.webhook_url,
     )
-    guard = guard_for(context, reports=CallLog(str(integration.id), integration.provider))
-    release_connection()
-    return integration.provider_class(context, guard)
 
 
 def unborn_provider(
@@ -55,18 +87,20 @@ def unborn_provider(
     return registry.provider(key)(context, guard)
 
 
-def guard_for(context: IntegrationContext, *, reports: CallLog) -> Guard:
-    """Build the door through which one integration reaches its vendor."""
+def guard_for(context: IntegrationContext, *, reports: Report, gate: Gate | None = None) -> Guard:
+    """Build the door through which one integration reaches its vendor; without a gate every call passes."""
     provider = registry.provider(context.provider)
     return Guard(
         spec=provider.spec,
         read_error=provider.read_error,
+        read_limits=provider.read_limits,
         overrides=base_urls(context.provider),
         settings=context.settings,
         secrets=context.secrets,
         egress_allow=settings.EGRESS_ALLOW,
         owner=context.id or "unborn",
         report=reports,
+        gate=gate,
     )
 
 
@@ -85,12 +119,17 @@ def with_operator_settings(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class CallLog:
-    """Stores the guard's reports as Call rows of the entered organization, and keeps the last for a test's answer."""
+    """
+    Stores the guard's reports as Call rows of the entered organization, and keeps the last for a test's answer.
 
-    def __init__(self, integration_id: str, provider: str) -> None:
+    In the same short transaction the call is counted and moves the breakers of its circuit.
+    """
+
+    def __init__(self, integration_id: str, provider: str, *, circuit: breakers.Circuit | None = None) -> None:
         self.integration_id = integration_id
         self.provider = provider
         self.reports: list[CallReport] = []
+        self._circuit = circuit
 
     def __call__(self, report: CallReport) -> None:
         """Take one report; storing it must never break the call it describes."""
@@ -104,20 +143,13 @@ class CallLog:
         release_connection()
 
     def _store(self, report: CallReport) -> None:
+        place: dict[str, Any] = {
+            "organization_schema": current_schema(),
+            "link_id": UUID(self.integration_id),
+            "provider": self.provider,
+        }
         with transaction.atomic():
-            Call.objects.create(
-                organization_schema=current_schema(),
-                link_id=self.integration_id,
-                provider=self.provider,
-                at=report.started_at,
-                operation=report.operation[:60],
-                method=report.method,
-                url=report.url[:500],
-                status=report.status,
-                duration_ms=report.duration_ms,
-                error_class=report.error[:40],
-                vendor_code=report.vendor_code[:40],
-                trace_id=report.trace_id[:120],
-                request_bytes=report.request_bytes,
-                response_bytes=report.response_bytes,
-            )
+            call_row(report, **place).save(force_insert=True)
+            if self._circuit is not None:
+                self._circuit.observe(report)
+            usage.count(unit=API_CALLS, **place)
