@@ -39,9 +39,9 @@ ASKED_JITTER = 0.1
 """What was told to come back at the same moment comes back spread over a tenth of the wait, never earlier."""
 
 BREAKER_OPEN = "breaker_open"
-LIMIT_REACHED = "limit_reached"
+HELD_BACK = "held_back"
 
-NOT_CALLED = frozenset({BREAKER_OPEN, LIMIT_REACHED})
+NOT_CALLED = frozenset({BREAKER_OPEN, HELD_BACK})
 """Reasons by which our own gate held a call back: the vendor was not asked, so no try is counted."""
 
 

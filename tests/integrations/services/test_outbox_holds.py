@@ -17,7 +17,8 @@ from integrations.contract import (
     Unavailable,
     UnexpectedResponse,
 )
-from integrations.contract.strategies import BREAKER_OPEN, LIMIT_REACHED
+from integrations.outbound.breaker import BREAKER_OPEN
+from integrations.outbound.gate import HELD_BACK
 from integrations.services.crew import work_outbox
 from integrations.services.entries import hold_link
 from integrations.services.outbox import PARK_FOR, release_held
@@ -130,7 +131,7 @@ class TestGate:
         "error",
         [
             Unavailable("the breaker is open", reason=BREAKER_OPEN, retry_after_s=30.0),
-            RateLimited("the bucket is empty", reason=LIMIT_REACHED, retry_after_s=30.0),
+            RateLimited("the bucket is empty", reason=HELD_BACK, retry_after_s=30.0),
         ],
     )
     def test_what_it_refuses_counts_as_no_try(self, shop: Shop, kind: Work, error: ProviderError) -> None:
@@ -177,7 +178,7 @@ class TestGate:
 
     def test_a_limit_of_one_recipient_holds_nobody_else(self, shop: Shop, kind: Work) -> None:
         add(shop, "o1")
-        kind.errors = [RateLimited(reason=LIMIT_REACHED, retry_after_s=30.0, scope=Scope.RECIPIENT)]
+        kind.errors = [RateLimited(reason=HELD_BACK, retry_after_s=30.0, scope=Scope.RECIPIENT)]
         work_outbox()
         add(shop, "o2")
 
