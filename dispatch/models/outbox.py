@@ -65,6 +65,8 @@ class OutboxEntry(Claimable):
                 condition=_OPEN & _OBJECT & _UNLINKED,
             ),
             models.Index(fields=["organization_schema", "-created_at"], name="outbox_by_organization"),
+            models.Index(fields=["link_id", "-id"], name="outbox_by_link"),
+            models.Index(fields=["expires_at"], name="outbox_parked", condition=Q(status="parked")),
         ]
 
     def __str__(self) -> str:
