@@ -21,12 +21,15 @@ from integrations.contract import (
     Misconfigured,
     Provider,
     ProviderError,
+    RateLimited,
+    RefreshesTokens,
     RegistersWebhook,
     Verdict,
 )
 from integrations.contract.health import Health, Standing, after, finding_of
 from integrations.models import Integration
-from integrations.services import issues, links
+from integrations.outbound.gate import HELD_BACK
+from integrations.services import confirm, issues, links
 from integrations.services.check_rows import Checked, keep_check
 from integrations.services.connect import REGISTER
 from integrations.services.credentials import Purpose, audit_target
@@ -69,12 +72,13 @@ def test_connection(integration: Integration, *, actor: Actor | None = None) -> 
     """
     links.refuse_ended(integration)
     started = clock.now()
-    answer = _asked(integration)
+    answer = _judged(integration, _asked(integration), started=started)
     checked = checked_of(answer, started=started, finished=clock.now())
     with transaction.atomic():
         fresh = Integration.objects.select_for_update().get(pk=integration.pk)
         links.refuse_ended(fresh)
-        write_down(fresh, answer, checked)
+        if not was_held_back(answer):
+            write_down(fresh, answer, checked)
         if actor is not None:
             record(
                 action="integration.tested",
@@ -94,16 +98,34 @@ def test_connection(integration: Integration, *, actor: Actor | None = None) -> 
 
 def ask(provider: Provider, *, account_external_id: str) -> Answer:
     """
-    Let a provider check itself; a refused credential is asked about once more before it counts as refused.
+    Let a provider check itself. Pure: no database, so that a thread may run it.
 
-    Pure: no database, so that a thread may run it.
+    A refused credential is asked about once more, except where only a new token would tell: see `judged`.
 
     :param account_external_id: the account that must answer; empty while none is known
     """
     answer = _ask_once(provider, account_external_id)
-    if isinstance(answer, AuthenticationFailed):
+    if isinstance(answer, AuthenticationFailed) and not isinstance(provider, RefreshesTokens):
         return _ask_once(provider, account_external_id)
     return answer
+
+
+def judged(integration: Integration, refused: AuthenticationFailed, *, started: datetime) -> tuple[Answer, datetime]:
+    """
+    Let a refusal be judged after a refresh; return the answer that counts, and when it was asked for.
+
+    In the integration's organization, outside any transaction.
+    """
+    finding = confirm.examine(integration, refused, started=started)
+    if told := finding.refused or finding.unanswered:
+        return told, finding.asked_at
+    asked_at = clock.now()
+    return _asked(Integration.objects.get(pk=integration.pk)), asked_at
+
+
+def was_held_back(answer: Answer) -> bool:
+    """Whether our own count of the vendor's limits kept the check from being made: that says nothing of the link."""
+    return isinstance(answer, RateLimited) and answer.reason == HELD_BACK
 
 
 def checked_of(answer: Answer, *, started: datetime, finished: datetime) -> Checked:
@@ -154,6 +176,12 @@ def _asked(integration: Integration) -> Answer:
     except ProviderError as error:
         return error
     return ask(provider, account_external_id=integration.account_external_id)
+
+
+def _judged(integration: Integration, answer: Answer, *, started: datetime) -> Answer:
+    if not isinstance(answer, AuthenticationFailed) or not issubclass(integration.provider_class, RefreshesTokens):
+        return answer
+    return judged(integration, answer, started=started)[0]
 
 
 def _ask_once(provider: Provider, account_external_id: str) -> Answer:

@@ -13,10 +13,10 @@ import contextvars
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -26,18 +26,25 @@ from django.db import transaction
 from core import clock
 from core.fault_points import reach
 from core.pace import scaled
-from core.secret import Secrets
-from dispatch.failing import note_failure, note_success
+from dispatch.failing import note_failure
 from dispatch.models import Link, OutboxEntry, OutboxStatus
-from integrations.contract import CallReport, CheckResult, IntegrationContext, Provider, Unavailable
-from integrations.contract.health import Standing, after, finding_of
+from integrations.contract import (
+    AuthenticationFailed,
+    CallReport,
+    CheckResult,
+    Provider,
+    RateLimited,
+    RefreshesTokens,
+    Unavailable,
+)
+from integrations.contract.health import FIRST_RETRY_S, Standing, after, finding_of
 from integrations.models import Credential, Integration
-from integrations.services import health, links, probe_claims
+from integrations.services import breakers, health, links, probe_claims
 from integrations.services.check_rows import Checked, call_row, check_row
 from integrations.services.credentials import Purpose, open_loaded
 from integrations.services.health import Answer
 from integrations.services.probe_claims import Move, after_incident
-from integrations.services.providers import guard_for, with_operator_settings
+from integrations.services.providers import instance
 from meter import usage
 from meter.models import Call, HealthCheck
 from tenants.context import in_organization, release_connection
@@ -61,6 +68,9 @@ WRITE_AT = 100
 WRITE_EVERY_S = 1.0
 """Results written together: so many, or what came in a second, so that a slow vendor does not hold back the rest."""
 
+JUDGE_FOR_S = 15.0
+"""Judging refused tokens takes calls one after the other: so much of a sweep's time, no more."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -70,7 +80,6 @@ class Probe:
 
     link: Link
     integration: Integration
-    version: int
     provider: Provider
     reports: list[CallReport] = field(default_factory=list)
     started: datetime | None = None
@@ -84,8 +93,8 @@ class Answered:
 
     link: Link
     integration: Integration
-    version: int
     provider: str
+    asked_at: datetime
     answer: Answer
     checked: Checked
     standing: Standing
@@ -99,13 +108,19 @@ class Answered:
         return cls(
             link=probe.link,
             integration=probe.integration,
-            version=probe.version,
             provider=probe.link.provider,
+            asked_at=probe.started,
             answer=probe.answer,
             checked=health.checked_of(probe.answer, started=probe.started, finished=probe.finished),
             standing=after(links.standing_of(probe.link), finding_of(probe.answer)),
             reports=probe.reports,
         )
+
+    @property
+    def needs_judgment(self) -> bool:
+        """Whether the credential was refused, but a new token may still work."""
+        renews = issubclass(self.integration.provider_class, RefreshesTokens)
+        return renews and isinstance(self.answer, AuthenticationFailed)
 
     @property
     def is_news(self) -> bool:
@@ -197,8 +212,12 @@ def run(probe: Probe) -> None:
 def write(results: Sequence[Probe]) -> int:
     """Keep what a batch found and return how many links it were; a check that crashed is due again after its lease."""
     answers = [Answered.of(probe) for probe in results if probe.answer is not None]
+    held_back = [one for one in answers if health.was_held_back(one.answer)]
+    answers = [one for one in answers if not health.was_held_back(one.answer)]
     reach("probe.before_write")
+    probe_claims.move([Move(link=one.link, due=_room_at(one.answer)) for one in held_back])
     if answers:
+        _note(answers)
         with_parked = _with_parked_work(answers)
         news = [one for one in answers if one.link.id in with_parked or one.is_news]
         told = {one.link.id for one in news}
@@ -206,7 +225,6 @@ def write(results: Sequence[Probe]) -> int:
             _keep_calls(answers)
             _write_usual([one for one in answers if one.link.id not in told])
         _write_news(news)
-        _note(answers)
     return len(results)
 
 
@@ -224,33 +242,25 @@ def _prepared(claimed: Mapping[UUID, Link]) -> Iterator[Probe]:
 def _probe(link: Link, credential: Credential) -> Probe:
     reports: list[CallReport] = []
     secrets = open_loaded(credential, Purpose.CHECK)
-    provider = _instance(credential.integration, secrets, reports.append)
+    provider = instance(credential.integration, secrets, reports=reports.append)
     return Probe(
         link=link,
         integration=credential.integration,
-        version=credential.version,
         provider=provider,
         reports=reports,
     )
-
-
-def _instance(integration: Integration, secrets: Secrets, report: Callable[[CallReport], None]) -> Provider:
-    context = IntegrationContext(
-        id=str(integration.id),
-        provider=integration.provider,
-        environment=integration.environment,
-        settings=with_operator_settings(integration.settings),
-        secrets=secrets,
-        account_external_id=integration.account_external_id,
-        webhook_url=integration.webhook_url,
-    )
-    return integration.provider_class(context, guard_for(context, reports=report))
 
 
 def _gave_up(probe: Probe) -> Probe:
     """Describe a check that its vendor never answered; the thread that still waits writes into its own object."""
     answer = Unavailable("the check did not end in time", reason="check_too_slow")
     return replace(probe, finished=clock.now(), answer=answer, reports=list(probe.reports))
+
+
+def _room_at(answer: Answer) -> datetime:
+    """Say when our count of the vendor's limits lets a check through, a minute from now at the earliest."""
+    wait_s = answer.retry_after_s if isinstance(answer, RateLimited) else None
+    return clock.now() + timedelta(seconds=max(wait_s or 0.0, scaled(FIRST_RETRY_S)))
 
 
 def _with_parked_work(answers: Sequence[Answered]) -> set[UUID]:
@@ -299,29 +309,42 @@ def _write_usual(answers: Sequence[Answered]) -> None:
 
 
 def _write_news(answers: Sequence[Answered]) -> None:
+    """Write what changed something; refusals that nobody had time to judge are due again after their lease."""
+    end = time.monotonic() + JUDGE_FOR_S
     by_schema = sorted(answers, key=lambda one: one.link.organization_schema)
     for schema, group in itertools.groupby(by_schema, key=lambda one: one.link.organization_schema):
         with in_organization(schema):
             for one in group:
-                _write_one(one)
+                if not one.needs_judgment or time.monotonic() < end:
+                    _write_one(one)
 
 
-def _write_one(one: Answered) -> None:
+def _write_one(unjudged: Answered) -> None:
     """Write one check that is news; whatever is wrong with it must not keep the others from theirs."""
     try:
+        one = _judged(unjudged)
         with transaction.atomic():
             fresh = Integration.objects.select_for_update().get(pk=one.link.id)
             is_refusal = not isinstance(one.answer, CheckResult)
-            if fresh.status not in probe_claims.CHECKED or (is_refusal and _was_replaced(fresh, one.version)):
+            if fresh.status not in probe_claims.CHECKED or (is_refusal and _was_replaced(fresh, one.asked_at)):
                 return  # disconnected, disabled or reconnected while the vendor answered
             health.write_down(fresh, one.answer, one.checked)
     except Exception:
-        log.exception("health.check_not_written", integration=str(one.link.id))
+        log.exception("health.check_not_written", integration=str(unjudged.link.id))
 
 
-def _was_replaced(integration: Integration, version: int) -> bool:
+def _judged(one: Answered) -> Answered:
+    """Renew a refused token and ask again, where the vendor has tokens that are renewed."""
+    if not one.needs_judgment or not isinstance(one.answer, AuthenticationFailed):
+        return one
+    answer, asked_at = health.judged(one.integration, one.answer, started=one.asked_at)
+    checked = health.checked_of(answer, started=one.asked_at, finished=clock.now())
+    return replace(one, answer=answer, asked_at=asked_at, checked=checked)
+
+
+def _was_replaced(integration: Integration, since: datetime) -> bool:
     credential = integration.current_credential
-    return credential is None or credential.version != version
+    return credential is None or credential.created_at > since
 
 
 def _note(answers: Sequence[Answered]) -> None:
@@ -333,4 +356,4 @@ def _note(answers: Sequence[Answered]) -> None:
         if error_class:
             note_failure(ids, error_class)
         else:
-            note_success(ids)
+            breakers.checked(ids)

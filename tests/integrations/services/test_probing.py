@@ -16,9 +16,10 @@ from core import clock
 from core.pace import scaled
 from dispatch import outbox
 from dispatch.models import Link, LinkStatus, OutboxEntry, OutboxStatus, Vendor
-from integrations.contract import HealthSpec
+from integrations.contract import HealthSpec, RateLimited
 from integrations.contract.health import INCIDENT_FACTOR
 from integrations.models import Issue
+from integrations.outbound.gate import HELD_BACK
 from integrations.services import health, probe_claims, probing
 from integrations.services.links import jitter
 from integrations.services.probing import check_due_links
@@ -212,16 +213,37 @@ class TestWhatItFinds:
         check_due_links(**PATIENCE)
         assert (health_of(checked)[1], link_of(checked).failing_class) == ("degraded", "")
 
-    def test_an_answer_to_a_credential_that_was_replaced_says_nothing(self, checked: Shop, vendor: Parcelbox) -> None:
+    def test_a_refusal_of_a_credential_that_was_replaced_says_nothing(self, checked: Shop, vendor: Parcelbox) -> None:
         vendor.failing[CHECK] = "error__invalid_token"
         probes = probing.prepare(probe_claims.claim(10))
         for probe in probes:
             probing.run(probe)
         with in_organization(checked.organization):
-            checked.integration.credentials.update(version=7)
+            checked.integration.credentials.update(created_at=clock.now())
+        vendor.failing.clear()
 
         probing.write(probes)
 
+        assert health_of(checked) == ("active", "healthy")
+
+    def test_a_check_that_our_own_limit_held_back_says_nothing(
+        self, checked: Shop, vendor: Parcelbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held_back = RateLimited("held back", reason=HELD_BACK, retry_after_s=200)
+
+        def hold_back(provider: Any) -> Any:
+            raise held_back
+
+        monkeypatch.setattr(checked.integration.provider_class, "check", hold_back)
+
+        check_due_links(**PATIENCE)
+
+        assert health_of(checked) == ("active", "healthy")
+        assert link_of(checked).bad_checks == 0
+        wait_s = (link_of(checked).next_check_at - clock.now()).total_seconds()
+        assert 190 < wait_s <= 200
+        with in_organization(checked.organization):
+            assert health.test_connection(checked.integration).error is held_back
         assert health_of(checked) == ("active", "healthy")
 
     def test_work_that_was_parked_by_mistake_is_released(self, checked: Shop) -> None:
