@@ -17,6 +17,7 @@ from dispatch.models import WebhookDelivery
 from dispatch.waker import wake, woken
 from integrations.services import (
     alerts,
+    breakers,
     crew,
     drift,
     incidents,
@@ -47,6 +48,7 @@ LOCKS = {
     "reconcile": 7_405_123,
     "rhythms": 7_405_124,
     "silence": 7_405_125,
+    "breakers": 7_405_130,
 }
 """Advisory locks of the sweeps: held for one transaction, lost with its connection, so nothing can hang on one."""
 
@@ -171,6 +173,13 @@ def sweep_mail(**kwargs: object) -> None:
     """Begin the daily mails that are due."""
     if _alone("mail"):
         mail.begin_digests()
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_breakers")
+def sweep_breakers(**kwargs: object) -> None:
+    """Open the breakers of vendors whose calls fail in several organizations."""
+    if _alone("breakers"):
+        breakers.judge_vendors()
 
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_audit_chain")

@@ -150,6 +150,6 @@ class CallLog:
         }
         with transaction.atomic():
             call_row(report, **place).save(force_insert=True)
+            usage.count(unit=API_CALLS, **place)  # first the bucket, then the link: as the health sweep locks them
             if self._circuit is not None:
                 self._circuit.observe(report)
-            usage.count(unit=API_CALLS, **place)
