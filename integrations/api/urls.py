@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path, re_path
 
-from integrations.api import catalogue, connections, history, members, organization, usage
+from integrations.api import catalogue, connections, history, members, organization, outbox, usage
 from integrations.api.views import UnknownAddress
 
 _ONE = "integrations/<str:integration_id>/"
@@ -26,6 +26,8 @@ urlpatterns: list[URLPattern] = [
     path(f"{_ONE}deliveries/", history.DeliveriesView.as_view(), name="integration-deliveries"),
     path(_DELIVERY, history.DeliveryView.as_view(), name="integration-delivery"),
     path(f"{_DELIVERY}replay/", history.ReplayView.as_view(), name="integration-replay"),
+    path(f"{_ONE}outbox/", outbox.OutboxView.as_view(), name="integration-outbox"),
+    path(f"{_ONE}outbox/<str:entry_id>/cancel/", outbox.OutboxCancelView.as_view(), name="integration-outbox-cancel"),
     path("api-keys/", organization.ApiKeysView.as_view(), name="api-keys"),
     path("api-keys/<str:key_id>/", organization.ApiKeyView.as_view(), name="api-key"),
     path("members/", members.MembersView.as_view(), name="members"),
