@@ -74,20 +74,22 @@ def note(errand_id: UUID, integration: Integration, version: int | None, error: 
         fresh = Integration.objects.select_for_update().get(pk=integration.pk)
         current = fresh.current_credential
         if current is None:
-            end(errand_id, next_refresh_at=None, refresh_failure=as_row(error))
+            end(errand_id, next_refresh_at=None, refresh_failure=as_row(error, version=version))
         elif verdict is Verdict.REPLACED or current.version != version:
             end(errand_id)
         else:
-            tries = _tries(fresh) + 1
+            tries = _tries(fresh, current.version) + 1
             failed = _Failed(integration=fresh, error=error, tries=tries, expires_at=current.expires_at)
             due = _FOLLOWS[verdict](failed)
-            end(errand_id, next_refresh_at=due, refresh_failure=as_row(error, tries=tries))
+            row = as_row(error, version=version, tries=tries)
+            end(errand_id, next_refresh_at=due, refresh_failure=row)
 
 
 def note_crash(errand_id: UUID) -> None:
     """End an attempt in which our own code failed; the next one is in an hour."""
     due = clock.now() + timedelta(seconds=_spread(RETRY_OF_BROKEN_S))
-    end(errand_id, next_refresh_at=due, refresh_failure=as_row(UnexpectedResponse("the refresh crashed, see the log")))
+    crashed = UnexpectedResponse("the refresh crashed, see the log")
+    end(errand_id, next_refresh_at=due, refresh_failure=as_row(crashed, version=None))
 
 
 def end(errand_id: UUID, **changes: Any) -> None:
@@ -103,9 +105,9 @@ def end(errand_id: UUID, **changes: Any) -> None:
     Link.objects.filter(refresh_id=errand_id).update(**closed | changes)
 
 
-def as_row(error: ProviderError, *, tries: int = 1) -> dict[str, Any]:
-    """Write an error down for those who wait for the attempt in other processes."""
-    return {"class": error.name, "tries": tries, **{name: getattr(error, name) for name in _KEPT}}
+def as_row(error: ProviderError, *, version: int | None, tries: int = 1) -> dict[str, Any]:
+    """Write down for those who wait in other processes how the tokens of a version were not renewed."""
+    return {"class": error.name, "version": version, "tries": tries, **{name: getattr(error, name) for name in _KEPT}}
 
 
 def from_row(row: Mapping[str, Any]) -> ProviderError:
@@ -129,9 +131,9 @@ def _judge(integration: Integration, version: int | None, error: ProviderError) 
     return Verdict.STILL_WORKS
 
 
-def _tries(integration: Integration) -> int:
+def _tries(integration: Integration, version: int) -> int:
     before = Link.objects.filter(pk=integration.pk).values_list("refresh_failure", flat=True).get() or {}
-    return int(before.get("tries", 0))
+    return int(before.get("tries", 0)) if before.get("version") == version else 0
 
 
 def _after_passing(failed: _Failed) -> datetime:

@@ -26,7 +26,7 @@ from core import clock
 from core.errors import Conflict, ValidationFailed
 from core.fault_points import reach
 from dispatch.models import Link
-from integrations.contract import ProviderError, RefreshesTokens
+from integrations.contract import ProviderError, RefreshesTokens, Unavailable
 from integrations.models import Integration
 from integrations.services import courier, courier_process, credentials, refusals
 from integrations.services.credentials import audit_target
@@ -82,23 +82,26 @@ def ensure_fresh(integration: Integration, *, min_left_s: float = 0.0) -> None:
     """
     Have the tokens renewed if they live for less than `min_left_s` seconds; for callers about to use one.
 
-    A token that still lives is used as it is when it cannot be renewed now: that is its holder's margin.
+    Costs nothing where a provider has none. A token that still lives is used as it is when it cannot be renewed now:
+    that is its holder's margin. Runs outside any transaction.
 
-    :raises ProviderError: it has ended and the vendor did not renew it
-    :raises BeingRefreshed: it has ended and renewing it takes too long
+    :raises ProviderError: it has ended and was not renewed; Unavailable, reason "being_renewed", when that takes long
     """
-    current = credentials.require_current(integration)
-    if current.expires_at is None or not issubclass(integration.provider_class, RefreshesTokens):
+    if not issubclass(integration.provider_class, RefreshesTokens):
         return
-    left = current.expires_at - clock.now()
+    current = credentials.require_current(integration)
+    left = current.expires_at - clock.now() if current.expires_at else timedelta.max
     if left > timedelta(seconds=min_left_s):
         return
     try:
-        _raise_if_waiting(integration)
+        _raise_if_waiting(integration, current.version)
         refresh(integration, seen_version=current.version)
-    except (ProviderError, BeingRefreshed):
+    except ProviderError:
         if left <= timedelta():
             raise
+    except BeingRefreshed as busy:
+        if left <= timedelta():
+            raise Unavailable("the tokens are being renewed", reason="being_renewed", retry_after_s=5.0) from busy
 
 
 def refresh_due_links() -> int:
@@ -213,10 +216,11 @@ def _raise_unless_renewed(integration: Integration, version: int, outcome: _Outc
     raise BeingRefreshed("The tokens are being refreshed; look again in a moment.")
 
 
-def _raise_if_waiting(integration: Integration) -> None:
-    """Spare the vendor another call while the last failure's wait lasts."""
+def _raise_if_waiting(integration: Integration, version: int) -> None:
+    """Spare the vendor another call while the wait after this version's last failure lasts."""
     link = Link.objects.filter(pk=integration.pk).values("next_refresh_at", "refresh_failure", "refresh_id").first()
-    if link is None or link["refresh_failure"] is None or link["refresh_id"] is not None:
+    failure = link["refresh_failure"] if link and link["refresh_id"] is None else None
+    if link is None or failure is None or failure["version"] != version:
         return
     if link["next_refresh_at"] is None or link["next_refresh_at"] > clock.now():
-        raise refusals.from_row(link["refresh_failure"])
+        raise refusals.from_row(failure)

@@ -329,6 +329,35 @@ class TestEnsureFresh:
 
         assert vendor.count("/token") == 1
 
+    def test_waits_no_longer_than_the_vendors_error_says(self, inside_shop: Shop, vendor: Parcelbox) -> None:
+        vendor.failing["/token"] = "error__html_502"
+        with clock.shifted(timedelta(minutes=61)), pytest.raises(Unavailable):
+            tokens.ensure_fresh(inside_shop.integration)
+
+        vendor.failing.clear()
+        with clock.shifted(timedelta(minutes=63)):
+            tokens.ensure_fresh(inside_shop.integration)
+
+        assert states(inside_shop.integration)[-1] == (2, "current", True)
+
+    def test_says_so_when_renewing_takes_too_long(self, inside_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tokens, "WAIT_S", 0.1)
+        tokens._ask(inside_shop.integration, 1, None)
+
+        with clock.shifted(timedelta(minutes=59)):
+            assert courier.claim(None) is not None
+            tokens.ensure_fresh(inside_shop.integration, min_left_s=120)
+        with clock.shifted(timedelta(minutes=61)), pytest.raises(Unavailable) as caught:
+            tokens.ensure_fresh(inside_shop.integration)
+
+        assert caught.value.reason == "being_renewed"
+
+    def test_asks_nothing_of_a_provider_without_tokens(self, inside: Any, django_assert_num_queries: Any) -> None:
+        integration = Integration.objects.create(provider="stripe", name="Stripe", environment="test")
+
+        with django_assert_num_queries(0):
+            tokens.ensure_fresh(integration)
+
     def test_refuses_what_has_ended(self, inside_shop: Shop, vendor: Parcelbox) -> None:
         vendor.failing["/token"] = "error__html_502"
 
