@@ -17,18 +17,18 @@ from core.errors import RegistryError
 from dispatch.models import LinkStatus, WebhookDelivery
 from integrations.admin.base import actor_of, refusal_text
 from integrations.admin.connect import ConnectPages
+from integrations.admin.health import health_context
 from integrations.admin.mute import MutePages, mute_context
 from integrations.admin.show import WHO, badge, provider_label, verdict_label
 from integrations.admin.sites import organization_site
 from integrations.models import Credential, Integration
-from integrations.services import health, lifecycle
+from integrations.services import breakers, health, lifecycle
 from meter.models import Call, HealthCheck
 from tenants.context import require_organization
 
 RECENT = 10
 """Rows of each kind on an integration's page; the full lists are a click away."""
 
-CHECKS_SHOWN = 48
 """Bars of the health history: two days at one check an hour."""
 
 
@@ -94,7 +94,7 @@ class IntegrationAdmin(MutePages, ConnectPages):
     ) -> HttpResponse:
         """Show everything about one integration."""
         integration = self.find(request, object_id)
-        checks = list(_metered(HealthCheck, integration)[:CHECKS_SHOWN])
+        checks = health_context(integration)
         return self.page(
             request,
             "registry/integration.html",
@@ -104,15 +104,15 @@ class IntegrationAdmin(MutePages, ConnectPages):
             settings_shown=_settings_shown(integration),
             may=_permissions(request, integration),
             who=WHO.get(integration.health_who, ""),
+            breaker=breakers.describe_integration(integration),
             credential=integration.credentials.order_by("-version").defer("sealed").first(),
             credential_states=Credential.State,
-            verdicts=_verdicts(checks[0]) if checks else [],
-            checks=list(reversed(checks)),
-            last_check=checks[0] if checks else None,
+            verdicts=_verdicts(checks["last_check"]),
             issues=integration.issues.filter(resolved_at=None).order_by("-opened_at"),
             deliveries=_deliveries(integration),
             calls=_metered(Call, integration)[:RECENT],
             facts=sorted(integration.facts.items()),
+            **checks,
             **mute_context(request, integration.pk),
         )
 
@@ -219,8 +219,9 @@ def _deliveries(integration: Integration) -> QuerySet[WebhookDelivery]:
     return rows.defer("sealed_body", "headers").order_by("-received_at")[:RECENT]
 
 
-def _verdicts(check: HealthCheck) -> list[dict[str, Any]]:
-    return [{**verdict, "label": verdict_label(verdict["capability"])} for verdict in check.verdicts]
+def _verdicts(check: HealthCheck | None) -> list[dict[str, Any]]:
+    verdicts = check.verdicts if check else []
+    return [{**verdict, "label": verdict_label(verdict["capability"])} for verdict in verdicts]
 
 
 def _test_answer(result: health.TestResult, integration: Integration) -> dict[str, Any]:

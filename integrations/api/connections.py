@@ -26,7 +26,7 @@ from integrations.api.views import RegistryView
 from integrations.contract import Category, FieldKind, ProviderSpec
 from integrations.generate.serializers import ConnectSerializer
 from integrations.models import Credential, Integration
-from integrations.services import connect, health, lifecycle, rotation, tokens
+from integrations.services import breakers, connect, health, lifecycle, rotation, tokens
 
 FILTERS: Mapping[str, frozenset[str]] = {
     "category": frozenset(str(category) for category in Category),
@@ -200,8 +200,8 @@ def as_texts(values: Mapping[str, Any], spec: ProviderSpec) -> dict[str, Any]:
 
 def _listed(environment: str) -> QuerySet[Integration]:
     serving = Credential.objects.filter(state=Credential.State.CURRENT)
-    found: QuerySet[Integration] = Integration.objects.of_environment(environment)
-    return found.prefetch_related(Prefetch("credentials", queryset=serving, to_attr="serving"))
+    found: QuerySet[Integration] = Integration.objects.with_last_check().of_environment(environment)
+    return breakers.with_breakers(found).prefetch_related(Prefetch("credentials", queryset=serving, to_attr="serving"))
 
 
 def _filtered(found: QuerySet[Integration], query: Mapping[str, str]) -> QuerySet[Integration]:

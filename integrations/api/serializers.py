@@ -8,7 +8,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from dispatch.models import DeliveryStatus, LinkHealth, LinkStatus, WebhookDelivery
+from dispatch.models import BreakerState, DeliveryStatus, LinkHealth, LinkStatus, WebhookDelivery
 from integrations.api.fields import ClosedSetField, EnvironmentField, OptionalText, TimeField
 from integrations.contract import (
     AuthenticationFailed,
@@ -27,6 +27,7 @@ from integrations.contract import (
 )
 from integrations.generate.strict import StrictSerializer
 from integrations.models import Credential, Integration
+from integrations.services import breakers
 from meter.models import Call, HealthCheck
 
 Data = serializers.Serializer[Any]
@@ -69,6 +70,12 @@ class HealthField(ClosedSetField):
     """How an integration is doing."""
 
     values = tuple(LinkHealth.values)
+
+
+class BreakerStateField(ClosedSetField):
+    """Whether calls go out."""
+
+    values = tuple(BreakerState.values)
 
 
 class CategoryField(ClosedSetField):
@@ -140,6 +147,14 @@ class HealthDetailSerializer(Data):
     next_action = OptionalText(source="health_next_action")
 
 
+class BreakerSerializer(Data):
+    """Whether calls are held back after many that failed: until when, and why; null and empty while it is closed."""
+
+    state = BreakerStateField()
+    until = TimeField(allow_null=True)
+    reason = serializers.CharField()
+
+
 class AccountSerializer(Data):
     """The account at the vendor."""
 
@@ -183,13 +198,19 @@ class IntegrationSerializer(Data):
     status = IntegrationStatusField()
     health = HealthField()
     health_detail = HealthDetailSerializer(source="*")
+    breaker = serializers.SerializerMethodField()
     account = AccountSerializer(source="*")
     capabilities = serializers.ListField(child=serializers.CharField())
     settings = serializers.DictField()
     credential = serializers.SerializerMethodField()
     webhook = WebhookSerializer(source="*")
-    last_tested_at = TimeField(allow_null=True)
+    last_tested_at = TimeField(source="tested_at", allow_null=True)
     created_at = TimeField()
+
+    @extend_schema_field(BreakerSerializer)
+    def get_breaker(self, integration: Integration) -> dict[str, Any]:
+        """Describe what holds calls back now: the integration's own breaker, or else its provider's."""
+        return dict(BreakerSerializer(breakers.describe_integration(integration)).data)
 
     @extend_schema_field(CredentialSerializer(allow_null=True))
     def get_credential(self, integration: Integration) -> dict[str, Any] | None:
@@ -263,9 +284,15 @@ class HealthCheckSerializer(Data):
     id = serializers.UUIDField()
     checked_at = TimeField(source="at")
     success = serializers.BooleanField(source="is_ok")
+    health = serializers.SerializerMethodField()
     duration_ms = serializers.FloatField()
     verdicts = VerdictSerializer(many=True)
     error = serializers.SerializerMethodField()
+
+    @extend_schema_field(HealthField(allow_null=True))
+    def get_health(self, check: HealthCheck) -> str | None:
+        """Say what the check led to; null for checks of before that was kept."""
+        return check.health or None
 
     @extend_schema_field(FAILURE)
     def get_error(self, check: HealthCheck) -> dict[str, str] | None:
