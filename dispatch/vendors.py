@@ -38,3 +38,9 @@ def vendor_state(provider: str) -> VendorState:
     """Read one vendor's state; one that nothing was ever said of is enabled and well."""
     row = Vendor.objects.filter(provider=provider).values(*_FIELDS).first()
     return VendorState(provider=provider, **(row or {}))
+
+
+def open_incidents() -> dict[str, VendorState]:
+    """Read the state of every vendor that has an incident, by provider: one query, usually without a row."""
+    rows = Vendor.objects.exclude(incident_class="").values("provider", *_FIELDS)
+    return {row["provider"]: VendorState(**row) for row in rows}

@@ -34,6 +34,7 @@ NOUNS = {
     "oauthapp": "oauth_app",
     "apikey": "api_key",
     "auditentry": "audit_entry",
+    "providerincident": "provider_incident",
     "healthcheck": "health_check",
     "usagerecord": "usage_record",
     "storedfile": "file",
