@@ -1,11 +1,24 @@
 """The admin of the framework; importing it registers every page with its site (Django's autodiscovery does)."""
 
-from integrations.admin import connect, deliveries, integrations, issues, notes, people, platform, records, usage, users
+from integrations.admin import (
+    connect,
+    deliveries,
+    incidents,
+    integrations,
+    issues,
+    notes,
+    people,
+    platform,
+    records,
+    usage,
+    users,
+)
 from integrations.admin.sites import organization_site, platform_site
 
 __all__ = [
     "connect",
     "deliveries",
+    "incidents",
     "integrations",
     "issues",
     "notes",

@@ -66,6 +66,7 @@ ORGANIZATION_MENU: Menu = (
         _("Activity"),
         (
             Entry(_("Deliveries"), "move_to_inbox", "dispatch_webhookdelivery_changelist"),
+            Entry(_("Outbox"), "outbox", "dispatch_outboxentry_changelist"),
             Entry(_("Events"), "bolt", "integrations_event_changelist"),
             Entry(_("Issues"), "report", "integrations_issue_changelist"),
             Entry(_("Health checks"), "monitor_heart", "meter_healthcheck_changelist"),
@@ -106,6 +107,9 @@ PLATFORM_MENU: Menu = (
     Group(
         _("Providers"),
         (
+            Entry(
+                _("Incidents"), "crisis_alert", "dispatch_providerincident_changelist", "dispatch.view_providerincident"
+            ),
             Entry(_("Vendors"), "storefront", "dispatch_vendor_changelist", "dispatch.view_vendor"),
             Entry(_("OAuth apps"), "passkey", "dispatch_oauthapp_changelist", "dispatch.view_oauthapp"),
         ),
