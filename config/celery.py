@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
 from celery.signals import task_postrun, task_prerun, worker_init
+from django.db import connections
 
 from config import canary
 from core.pace import scaled
@@ -57,6 +59,15 @@ def beat_entry(entry: dict[str, Any]) -> dict[str, Any]:
 
 app.conf.beat_schedule = {name: beat_entry(entry) for name, entry in SCHEDULE.items()}
 app.autodiscover_tasks()
+app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize
+"""Celery would close the whole pool around each task, under the hands of other threads, and make the next one new."""
+
+
+@task_postrun.connect
+def _give_connections_back(sender: Task, **kwargs: object) -> None:
+    """Return what the task used to the pool; whoever calls a task in its own process keeps its connections."""
+    if not sender.request.is_eager:
+        connections.close_all()
 
 
 def _tell_the_canary(path: str) -> None:
