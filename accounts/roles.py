@@ -24,7 +24,7 @@ class Role(models.TextChoices):
 
 _READ = frozenset({"view"})
 _WORK = frozenset({"view", "add", "change", "test", "send", "replay", "inspect"})
-_KEEP = _WORK | {"delete", "connect", "disconnect", "rotate"}
+_KEEP = _WORK | {"delete", "connect", "disconnect", "rotate", "cancel"}
 
 _PEOPLE_MODELS = frozenset({"membership", "invitation"})
 _KEY_MODELS = frozenset({"apikey"})

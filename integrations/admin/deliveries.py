@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from audit.services import Target, record_alone
 from core.errors import RegistryError
 from core.redaction import redact, redact_text
-from dispatch.models import DeliveryStatus, OutboxEntry, RefusedRequest, WebhookDelivery
+from dispatch.models import DeliveryStatus, RefusedRequest, WebhookDelivery
 from integrations.admin.base import PlatformRowsAdmin, ReadOnlyAdmin, actor_of, refusal_text
 from integrations.admin.records import LinkedRowsAdmin, OfIntegration
 from integrations.admin.show import badge, code, pretty, provider_label
@@ -219,25 +219,6 @@ class RefusedRequestAdmin(PlatformRowsAdmin):
     def shown_headers(self, obj: RefusedRequest) -> str:
         """The headers, redacted when they were stored."""
         return code(obj.headers)
-
-
-@admin.register(OutboxEntry, site=platform_site)
-class OutboxEntryAdmin(PlatformRowsAdmin):
-    """Work to do outside, of all organizations."""
-
-    list_display = ("created_at", "kind", "shown_organization", "shown_status", "attempts", "next_attempt_at",
-                    "error_class")  # fmt: skip
-    list_filter = ("status", "kind", "error_class")
-    ordering = ("-created_at",)
-    fields = ("created_at", "kind", "shown_organization", "link_id", "object_id", "shown_status", "attempts",
-              "crashes", "next_attempt_at", "not_before", "expires_at", "done_at", "error_class",
-              "error_text")  # fmt: skip
-    readonly_fields = fields
-
-    @admin.display(description=gettext_lazy("status"), ordering="status")
-    def shown_status(self, obj: OutboxEntry) -> str:
-        """The status, colored."""
-        return badge(obj.status, obj.get_status_display())
 
 
 def _readable(body: bytes) -> str:

@@ -114,7 +114,7 @@ def _integration(place: Place, account: str) -> Any:
 
 def _traffic(place: Place, integration: Any) -> None:
     from core.ids import new_id
-    from dispatch import inbox
+    from dispatch import inbox, outbox
     from dispatch.models import WebhookDelivery
     from integrations.models import Event
     from meter.models import Call, HealthCheck, UsageRecord
@@ -140,6 +140,7 @@ def _traffic(place: Place, integration: Any) -> None:
     check = HealthCheck.objects.create(**common, is_ok=False, duration_ms=12.5, verdicts=[])
     call = Call.objects.create(**common, operation="send", method="POST", url="https://example.com/x", duration_ms=3)
     usage = UsageRecord.objects.create(**common, unit="messages_out", quantity=1)
+    entry = outbox.add("message.read", link_id=integration.id, object_id=str(event.id))
     note = notify(kind="issue.opened", text="Something opened.", target=("integration", integration.id))
     place.ids.update(
         webhookdelivery=delivery_id,
@@ -148,6 +149,7 @@ def _traffic(place: Place, integration: Any) -> None:
         call=call.id,
         usagerecord=usage.id,
         notification=note.id,
+        outboxentry=entry.id,
     )
 
 

@@ -30,11 +30,12 @@ def _more(model: Any, pk: Any, *, unique: tuple[str, ...] = ()) -> None:
 
 def _models() -> dict[str, tuple[Any, tuple[str, ...]]]:
     from channels_app.models import Message, Template
-    from dispatch.models import WebhookDelivery
+    from dispatch.models import OutboxEntry, WebhookDelivery
     from integrations.models import Event, Issue
     from meter.models import Call, HealthCheck, UsageRecord
 
     return {
+        "dispatch/outboxentry": (OutboxEntry, ()),
         "dispatch/webhookdelivery": (WebhookDelivery, ()),
         "integrations/event": (Event, ("key",)),
         "integrations/issue": (Issue, ("cause",)),
