@@ -38,6 +38,12 @@ ERRORS = (
     _("The provider answered in a way we do not understand."),
 )
 
+BREAKERS = (
+    _("Five calls in a row failed."),
+    _("At least half of the calls within a minute failed."),
+    _("At least half of all calls to the provider within a minute failed, in several organizations."),
+)
+
 FIELDS_AND_REMEDIES = (
     _("Access token"),
     _(

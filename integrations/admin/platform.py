@@ -25,6 +25,7 @@ from dispatch import inbox
 from dispatch.models import Link, OAuthApp, Vendor
 from integrations import registry
 from integrations.admin.base import PlatformRowsAdmin, ReadOnlyAdmin, RegistryAdmin, actor_of, refusal_text
+from integrations.admin.breakers import BreakerPages
 from integrations.admin.people import add_refusal
 from integrations.admin.show import WHO, badge, provider_label
 from integrations.admin.sites import platform_site
@@ -196,7 +197,7 @@ class OrganizationAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Link, site=platform_site)
-class LinkAdmin(ReadOnlyAdmin):
+class LinkAdmin(BreakerPages, ReadOnlyAdmin):
     """All integrations of all organizations, from the public mirror."""
 
     list_display = ("label", "organization_label", "shown_provider", "environment", "shown_status", "shown_health",
@@ -205,7 +206,8 @@ class LinkAdmin(ReadOnlyAdmin):
     search_fields = ("label", "organization_label", "provider")
     ordering = ("-created_at",)
     fields = ("label", "organization_label", "shown_provider", "environment", "shown_status", "shown_health", "cause",
-              "since", "shown_who", "open_issues", "last_event_at", "next_check_at", "created_at")  # fmt: skip
+              "since", "shown_who", "shown_breaker", "open_issues", "last_event_at", "next_check_at",
+              "created_at")  # fmt: skip
     readonly_fields = fields
 
     @admin.display(description=gettext_lazy("provider"), ordering="provider")
@@ -250,17 +252,17 @@ class VendorForm(forms.ModelForm):
 
 
 @admin.register(Vendor, site=platform_site)
-class VendorAdmin(RegistryAdmin):
+class VendorAdmin(BreakerPages):
     """Vendors: whether new accounts may be connected, and an incident told once for all organizations."""
 
     form = VendorForm
-    list_display = ("provider", "is_enabled", "transfer_mechanism", "incident", "incident_since")
+    list_display = ("provider", "is_enabled", "shown_breaker", "transfer_mechanism", "incident", "incident_since")
     list_filter = ("is_enabled",)
     ordering = ("provider",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """The key is chosen once."""
-        return ("provider",) if obj else ()
+        return ("provider", "shown_breaker") if obj else ()
 
 
 class OAuthAppForm(forms.ModelForm):

@@ -33,6 +33,11 @@ LONGEST_OPEN = timedelta(seconds=scaled(600))
 COUNTED = frozenset({"Unavailable", "ProviderOutage"})
 """Classes of errors that are failures here: 5xx, refused, TLS, DNS, timeout. All others are answers."""
 
+IN_A_ROW_TEXT = "Five calls in a row failed."
+SHARE_TEXT = "At least half of the calls within a minute failed."
+VENDOR_TEXT = "At least half of all calls to the provider within a minute failed, in several organizations."
+"""Reasons as people read them; fixed, so that they can be translated. The numbers are in the log."""
+
 BREAKER_OPEN = "breaker_open"
 """The `reason` of an Unavailable that was raised without a call, because a breaker is open."""
 
@@ -100,15 +105,15 @@ def judged(breaker: Breaker, evidence: Evidence, now: datetime) -> Breaker:
     if not breaker.is_closed:
         return breaker
     if evidence.in_a_row >= IN_A_ROW:
-        return opened(breaker, now, reason=f"{evidence.in_a_row} calls in a row failed")
-    return opened(breaker, now, reason=_share_text(evidence)) if _is_share_failing(evidence) else breaker
+        return opened(breaker, now, reason=IN_A_ROW_TEXT)
+    return opened(breaker, now, reason=SHARE_TEXT) if _is_share_failing(evidence) else breaker
 
 
 def judged_vendor(breaker: Breaker, evidence: Evidence, now: datetime) -> Breaker:
     """Open a closed breaker of a whole vendor when calls of several organizations fail."""
     if not breaker.is_closed or evidence.organizations < LEAST_ORGANIZATIONS or not _is_share_failing(evidence):
         return breaker
-    return opened(breaker, now, reason=f"{_share_text(evidence)}, in {evidence.organizations} organizations")
+    return opened(breaker, now, reason=VENDOR_TEXT)
 
 
 def opened(breaker: Breaker, now: datetime, *, reason: str) -> Breaker:
@@ -124,12 +129,8 @@ def trying(breaker: Breaker, now: datetime, *, at_most: timedelta) -> Breaker:
 
 def after_try(breaker: Breaker, now: datetime, *, is_good: bool) -> Breaker:
     """Close after a try that succeeded, open again after one that failed."""
-    return Breaker() if is_good else opened(breaker, now, reason=breaker.reason or "the call that tried failed")
+    return Breaker() if is_good else opened(breaker, now, reason=breaker.reason)
 
 
 def _is_share_failing(evidence: Evidence) -> bool:
     return evidence.calls >= LEAST_CALLS and evidence.failures >= FAILING_SHARE * evidence.calls
-
-
-def _share_text(evidence: Evidence) -> str:
-    return f"{evidence.failures} of the last {evidence.calls} calls failed"

@@ -15,6 +15,8 @@ from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import JSONObject
 
 from audit.services import Actor, Target, record
 from core import clock
@@ -22,6 +24,7 @@ from core.pace import scaled
 from dispatch.failing import note_failure, note_success
 from dispatch.models import BreakerState, Link, Vendor
 from integrations.contract import CallReport, Unavailable
+from integrations.models import Integration
 from integrations.outbound.breaker import (
     BREAKER_OPEN,
     COUNTED,
@@ -207,23 +210,57 @@ def judge_vendors() -> list[str]:
             Vendor.objects.get_or_create(provider=provider)
             rows = Vendor.objects.filter(provider=provider, breaker=BreakerState.CLOSED)
             if rows.update(**_columns(breaker)):
-                log.warning("breaker.vendor_opened", provider=provider, reason=breaker.reason)
+                log.warning(
+                    "breaker.vendor_opened", provider=provider, calls=evidence.calls, failures=evidence.failures,
+                    organizations=evidence.organizations,
+                )  # fmt: skip
                 tripped.append(provider)
     return tripped
 
 
-def describe(link: Link | Vendor) -> Mapping[str, Any]:
-    """Show a breaker as the API does: `{state, until, reason}`."""
-    return {"state": link.breaker, "until": clock.iso(link.breaker_until), "reason": link.breaker_reason}
+def describe(row: Link | Vendor) -> Mapping[str, Any]:
+    """Show a breaker: `{state, until, reason}`."""
+    return {"state": row.breaker, "until": row.breaker_until, "reason": row.breaker_reason}
+
+
+def with_breakers(found: QuerySet[Integration]) -> QuerySet[Integration]:
+    """Fetch with each integration what `describe_integration` shows."""
+    columns = JSONObject(state="breaker", until="breaker_until", reason="breaker_reason")
+    links = Link.objects.filter(pk=OuterRef("pk")).values(shown=columns)
+    vendors = Vendor.objects.filter(provider=OuterRef("provider")).values(shown=columns)
+    return found.annotate(link_breaker=Subquery(links), vendor_breaker=Subquery(vendors))
+
+
+def describe_integration(integration: Integration) -> Mapping[str, Any]:
+    """Show what holds an integration's calls back, `{state, until, reason}`: its own breaker, or else its vendor's."""
+    if "link_breaker" in integration.__dict__:
+        kept = [integration.__dict__["link_breaker"], integration.__dict__["vendor_breaker"]]
+        shown = [{**row, "until": _moment(row["until"])} for row in kept if row]
+    else:
+        standing = standing_of(integration.id, integration.provider)
+        shown = [
+            {"state": str(breaker.state), "until": breaker.until, "reason": breaker.reason}
+            for breaker in (standing.link, standing.vendor)
+        ]
+    closed = {"state": str(BreakerState.CLOSED), "until": None, "reason": ""}
+    return next((row for row in shown if row["state"] != BreakerState.CLOSED), closed)
 
 
 def reset(row: Link | Vendor, *, actor: Actor) -> None:
     """Close a breaker by hand, because somebody knows better; the next failures open it again."""
-    is_link = isinstance(row, Link)
-    target = Target(kind="link" if is_link else "vendor", id=str(row.pk), label=str(row))
+    if isinstance(row, Link):
+        target, schema = Target(kind="integration", id=str(row.pk), label=row.label), row.organization_schema
+    else:
+        target, schema = Target(kind="vendor", id=row.provider, label=row.provider), ""
     with transaction.atomic():
         type(row).objects.filter(pk=row.pk).update(**_columns(Breaker()))
-        record(action="breaker.reset", actor=actor, target=target, details=dict(describe(row)))
+        record(
+            action="breaker.reset",
+            actor=actor,
+            target=target,
+            details={"state": row.breaker, "reason": row.breaker_reason, "trips": row.breaker_trips},
+            organization_schema=schema,
+        )
     row.refresh_from_db()
 
 
@@ -294,6 +331,10 @@ def _first_id(moment: datetime) -> UUID:
 def _breaker_of(row: tuple[Any, ...]) -> Breaker:
     state, until, reason, trips = row
     return Breaker(state=state, until=until, reason=reason, trips=trips) if state else Breaker()
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _columns(breaker: Breaker) -> dict[str, Any]:

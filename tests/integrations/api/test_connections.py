@@ -15,7 +15,7 @@ from tests.integrations.api.fictional import DOWN, FAILURES, LIMITED, ODD, REFUS
 URL = "/api/v1/integrations/"
 
 KEYS = {
-    "id", "provider", "category", "name", "environment", "status", "health", "health_detail", "account",
+    "id", "provider", "category", "name", "environment", "status", "health", "health_detail", "breaker", "account",
     "capabilities", "settings", "credential", "webhook", "last_tested_at", "created_at",
 }  # fmt: skip
 

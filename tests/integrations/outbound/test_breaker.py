@@ -31,10 +31,10 @@ TRYING = Breaker(state=State.HALF_OPEN, until=NOW + timedelta(seconds=5), reason
     ("evidence", "state", "reason"),
     [
         (Evidence(in_a_row=4, calls=4, failures=4), "closed", ""),
-        (Evidence(in_a_row=5, calls=5, failures=5), "open", "5 calls in a row failed"),
-        (Evidence(in_a_row=5), "open", "5 calls in a row failed"),
+        (Evidence(in_a_row=5, calls=5, failures=5), "open", "Five calls in a row failed."),
+        (Evidence(in_a_row=5), "open", "Five calls in a row failed."),
         (Evidence(in_a_row=1, calls=19, failures=19), "closed", ""),
-        (Evidence(in_a_row=1, calls=20, failures=10), "open", "10 of the last 20 calls failed"),
+        (Evidence(in_a_row=1, calls=20, failures=10), "open", "At least half of the calls within a minute failed."),
         (Evidence(in_a_row=1, calls=20, failures=9), "closed", ""),
         (Evidence(in_a_row=1, calls=21, failures=10), "closed", ""),
         (Evidence(), "closed", ""),

@@ -16,7 +16,8 @@ from core import clock
 from core.ids import new_id
 from dispatch.models import BreakerState, Link, Vendor
 from integrations.contract import CallReport, RateLimited, RequestRejected, Unavailable
-from integrations.outbound.breaker import BREAKER_OPEN, IN_A_ROW, LONGEST_OPEN, OPEN_FOR, WINDOW
+from integrations.models import Integration
+from integrations.outbound.breaker import BREAKER_OPEN, IN_A_ROW, LONGEST_OPEN, OPEN_FOR, VENDOR_TEXT, WINDOW
 from integrations.outbound.gate import HELD_BACK
 from integrations.services import breakers
 from integrations.services.credentials import Purpose, open_for
@@ -77,7 +78,7 @@ class TestOpening:
         link = link_of(inside_shop)
         assert broken.count(CHARGES) == reached == IN_A_ROW
         assert (link.breaker, link.breaker_trips) == (BreakerState.OPEN, 1)
-        assert link.breaker_reason == "5 calls in a row failed"
+        assert link.breaker_reason == "Five calls in a row failed."
         assert 0 < (error.retry_after_s or 0) <= OPEN_FOR.total_seconds()
         assert (link.failing_class, Call.objects.filter(error_class="Unavailable").count()) == ("Unavailable", 5)
 
@@ -96,7 +97,7 @@ class TestOpening:
 
         fail(inside_shop, 1)
 
-        assert link_of(inside_shop).breaker_reason == "10 of the last 20 calls failed"
+        assert link_of(inside_shop).breaker_reason == "At least half of the calls within a minute failed."
 
     def test_calls_of_before_the_window_are_not_counted(self, inside_shop: Shop, broken: Parcelbox) -> None:
         log(inside_shop, failures=9, successes=10, ago=2 * WINDOW)
@@ -243,7 +244,7 @@ class TestVendors:
 
         row = Vendor.objects.get(provider="parcelbox")
         assert (row.breaker, row.breaker_reason) == (
-            BreakerState.OPEN, "12 of the last 21 calls failed, in 3 organizations",
+            BreakerState.OPEN, VENDOR_TEXT,
         )  # fmt: skip
         assert "provider" in held(inside_shop).internal
         assert vendor.count(CHARGES) == 0
@@ -288,14 +289,36 @@ class TestStaff:
     def test_close_a_breaker_by_hand_and_it_is_written_down(self, inside_shop: Shop, broken: Parcelbox) -> None:
         fail(inside_shop, IN_A_ROW)
         link = link_of(inside_shop)
-        shown = breakers.describe(link)
+        before = breakers.describe(link)
 
         breakers.reset(link, actor=Actor.system("test"))
 
-        assert (shown["state"], shown["reason"]) == ("open", "5 calls in a row failed")
+        assert (before["state"], before["reason"]) == ("open", "Five calls in a row failed.")
         assert breakers.describe(link) == {"state": "closed", "until": None, "reason": ""}
         entry = AuditEntry.objects.get(action="breaker.reset")
         assert (entry.target_id, entry.details["state"]) == (str(link.pk), "open")
+
+
+class TestShown:
+    def test_to_the_organization_by_its_own_breaker_first(self, inside_shop: Shop, broken: Parcelbox) -> None:
+        assert shown(inside_shop) == [("closed", "")] * 2
+
+        Vendor.objects.create(provider="parcelbox", breaker="open", breaker_until=clock.now(), breaker_reason="vendor")
+        assert shown(inside_shop) == [("open", "vendor")] * 2
+
+        with clock.shifted(timedelta(seconds=1)):
+            fail(inside_shop, 1)
+        Link.objects.filter(pk=inside_shop.integration.pk).update(breaker="open", breaker_reason="link")
+        assert shown(inside_shop) == [("open", "link")] * 2
+
+    def test_with_the_same_moment_from_a_list_as_alone(self, inside_shop: Shop, broken: Parcelbox) -> None:
+        fail(inside_shop, IN_A_ROW)
+
+        listed = breakers.with_breakers(Integration.objects.all()).get()
+        alone = Integration.objects.get()
+
+        assert breakers.describe_integration(listed) == breakers.describe_integration(alone)
+        assert breakers.describe_integration(alone)["until"] == link_of(inside_shop).breaker_until
 
 
 class TestCost:
@@ -344,6 +367,12 @@ def claims(circuit: breakers.Circuit) -> bool:
     except Unavailable:
         return False
     return True
+
+
+def shown(shop: Shop) -> list[tuple[str, str]]:
+    """What a list and a single page show."""
+    rows = [breakers.with_breakers(Integration.objects.all()).get(), Integration.objects.get()]
+    return [(told["state"], told["reason"]) for told in map(breakers.describe_integration, rows)]
 
 
 def in_public(work: Callable[[], Any]) -> Any:
