@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from dispatch.models import BreakerState, DeliveryStatus, LinkHealth, LinkStatus, WebhookDelivery
+from dispatch.vendors import open_incidents
 from integrations.api.fields import ClosedSetField, EnvironmentField, OptionalText, TimeField
 from integrations.contract import (
     AuthenticationFailed,
@@ -25,12 +26,17 @@ from integrations.contract import (
     Unavailable,
     UnexpectedResponse,
 )
+from integrations.contract.errors import Who
 from integrations.generate.strict import StrictSerializer
 from integrations.models import Credential, Integration
 from integrations.services import breakers
+from integrations.services.incidents import NOTHING_TO_DO
 from meter.models import Call, HealthCheck
 
 Data = serializers.Serializer[Any]
+
+INCIDENTS = "vendor_incidents"
+"""Where an answer's open incidents are kept while it is written."""
 
 FAILURE = {
     "type": ["object", "null"],
@@ -145,6 +151,18 @@ class HealthDetailSerializer(Data):
     since = TimeField(source="health_since", allow_null=True)
     who = OptionalText(source="health_who")
     next_action = OptionalText(source="health_next_action")
+
+    def to_representation(self, instance: Integration) -> dict[str, Any]:
+        """Say that the vendor has trouble, unless the organization has something to mend itself."""
+        shown: dict[str, Any] = super().to_representation(instance)
+        answer = cast(dict[str, Any], self.context)
+        if INCIDENTS not in answer:  # one query for an answer, however many integrations are in it
+            answer[INCIDENTS] = open_incidents()
+        incident = answer[INCIDENTS].get(instance.provider)
+        if incident is None or instance.health_who == Who.USER:
+            return shown
+        since = TimeField().to_representation(incident.incident_since) if incident.incident_since else None
+        return {"cause": incident.incident, "since": since, "who": Who.NOBODY.value, "next_action": NOTHING_TO_DO}
 
 
 class BreakerSerializer(Data):
