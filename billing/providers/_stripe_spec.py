@@ -114,7 +114,7 @@ SPEC = ProviderSpec(
         response_time_s=2.0,
     ),
     errors=ERRORS,
-    health=HealthSpec(period_s=900.0),
+    health=HealthSpec(period_s=900.0, cost=0),
     usage=(UsageUnit(name="payments", label="Payments"),),
     compliance=("PCI DSS", "LGPD", "GDPR"),
     data=(

@@ -263,7 +263,7 @@ SPEC = ProviderSpec(
         response_time_s=1.0,
     ),
     errors=(*_SENDING_ERRORS, *_LIMIT_ERRORS, *_ACCOUNT_ERRORS, *GRAPH_ERRORS),
-    health=HealthSpec(period_s=HOUR_S),
+    health=HealthSpec(period_s=HOUR_S, cost=0),
     usage=(
         UsageUnit(name="messages_out", label="Messages sent"),
         UsageUnit(name="messages_in", label="Messages received"),

@@ -91,15 +91,15 @@ def after(standing: Standing, finding: Finding) -> Standing:
     return Standing(health=_worsened(standing, finding, bad), bad=bad)
 
 
-def pace_s(standing: Standing, *, period_s: float, status: str, cost: float = 0.0) -> float | None:
+def pace_s(standing: Standing, *, period_s: float, status: str, is_free: bool = True) -> float | None:
     """
     Return the seconds until the next check, at the pace of this process; None for a link that the clock never checks.
 
     :param period_s: the spec's period, for a link that is well
-    :param cost: what one check costs; the clock spends nobody's money
+    :param is_free: whether a check costs nothing; the clock spends nobody's money
     """
     factor = STATUS_FACTOR.get(status)
-    if factor is None or cost > 0:
+    if factor is None or not is_free:
         return None
     usual = period_s * factor
     if status != "active":

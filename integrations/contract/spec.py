@@ -206,10 +206,19 @@ class ErrorRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthSpec:
-    """How often to check, in seconds, and what one check costs in money (0: free)."""
+    """
+    How often to check, in seconds, and what one check costs in money (0: free).
+
+    Every provider must state the cost: the clock never makes a check that costs something, or might.
+    """
 
     period_s: float = 900.0
-    cost: float = 0.0
+    cost: float | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the clock may check."""
+        return self.cost == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

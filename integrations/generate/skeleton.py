@@ -32,6 +32,7 @@ from integrations.contract import (
     ErrorRule,
     Field,
     FieldKind,
+    HealthSpec,
     Misconfigured,
     PermissionMissing,
     Priority,
@@ -71,6 +72,7 @@ SPEC = ProviderSpec(
         ErrorRule(error=Unavailable, statuses=(range(500, 600),)),
         ErrorRule(error=RequestRejected, statuses=(range(400, 500),)),
     ),
+    health=HealthSpec(cost=0),
     data=(
         DataFlow(
             data="what the customer sends",

@@ -78,7 +78,7 @@ def standing_of(link: Link) -> Standing:
 def next_check(link: Link, standing: Standing) -> datetime | None:
     """Say when the clock checks a link that stands so: its pace and a fixed jitter of ±10 %, so that checks spread."""
     spec = registry.provider(link.provider).spec.health
-    pace = pace_s(standing, period_s=spec.period_s, status=link.status, cost=spec.cost)
+    pace = pace_s(standing, period_s=spec.period_s, status=link.status, is_free=spec.is_free)
     return None if pace is None else clock.now() + timedelta(seconds=pace * jitter(link.id))
 
 

@@ -141,7 +141,7 @@ def _claimed(now: datetime, batch: int) -> list[Link]:
 
 def _postponed(claimed: Sequence[Link], now: datetime) -> dict[UUID, datetime | None]:
     """When each link that needs no check now is looked at again; never, where the clock does not check it."""
-    paid = {link.id: None for link in claimed if registry.provider(link.provider).spec.health.cost > 0}
+    paid = {link.id: None for link in claimed if not registry.provider(link.provider).spec.health.is_free}
     rest = [link for link in claimed if link.id not in paid]
     slowed = _slowed_by_incident(rest, now)
     rest = [link for link in rest if link.id not in slowed]

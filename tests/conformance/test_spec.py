@@ -35,6 +35,11 @@ class TestSpec:
             assert field.help, field.name
             assert not field.pattern or re.fullmatch(field.pattern, field.example), field.name
 
+    def test_says_what_a_check_costs(self, provider: type[Provider]) -> None:
+        assert provider.spec.health.cost is not None
+        assert provider.spec.health.cost >= 0
+        assert provider.spec.health.period_s >= 60
+
     def test_no_setting_is_a_secret(self, provider: type[Provider]) -> None:
         assert not [field.name for field in provider.spec.settings if field.kind is FieldKind.SECRET]
 

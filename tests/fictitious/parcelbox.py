@@ -107,7 +107,7 @@ SPEC = ProviderSpec(
         tolerance_s=TOLERANCE_S,
     ),
     errors=ERRORS,
-    health=HealthSpec(period_s=600.0),
+    health=HealthSpec(period_s=600.0, cost=0),
     usage=(UsageUnit(name="charges", label="Charges"),),
     data=(
         DataFlow(data="payer's name", subjects="payers", purpose="to charge", country="Nowhere",

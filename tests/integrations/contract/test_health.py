@@ -116,7 +116,8 @@ class TestPace:
         assert pace_s(Standing(health=Health.FAILING, bad=1), period_s=900, status="needs_reauth") == scaled(3600)
 
     @pytest.mark.parametrize(
-        ("status", "cost"), [("disabled", 0.0), ("disconnected", 0.0), ("active", 0.01), ("needs_reauth", 1.0)]
+        ("status", "is_free"),
+        [("disabled", True), ("disconnected", True), ("active", False), ("needs_reauth", False)],
     )
-    def test_the_clock_leaves_alone_what_is_off_or_costs_money(self, status: str, cost: float) -> None:
-        assert pace_s(Standing(), period_s=900, status=status, cost=cost) is None
+    def test_the_clock_leaves_alone_what_is_off_or_costs_money(self, status: str, is_free: bool) -> None:
+        assert pace_s(Standing(), period_s=900, status=status, is_free=is_free) is None
