@@ -60,19 +60,19 @@ class Round:
 def measure() -> Outcome:
     """Prepare what is missing, then sweep some rounds."""
     with _vendor() as (vendor_pid, port), installation.installed(kept_in=".data-bench-health") as data_dir:
-        _prepare()
+        prepare(INTEGRATIONS // PER_ORGANIZATION)
         with _worker(data_dir) as worker_pid:
             pids = {"worker": worker_pid, "postgres": installation.postmaster(data_dir), "vendor": vendor_pid}
             _sweep(pids, port)  # every process has imported, connected and read the keys
             return _outcome([_sweep(pids, port) for _ in range(ROUNDS)])
 
 
-def _prepare() -> None:
-    """Make organizations and integrations up to the wanted number; more than that wait for another day."""
+def prepare(organizations: int) -> None:
+    """Make so many organizations with their integrations, as far as they are missing."""
     from tenants.models import Organization
     from tenants.services import build_organization, create_organization
 
-    for number in range(INTEGRATIONS // PER_ORGANIZATION):
+    for number in range(organizations):
         organization = Organization.objects.filter(slug=f"bench-{number}").first()
         if organization is None:
             organization = create_organization(slug=f"bench-{number}", name=f"Bench {number}")
