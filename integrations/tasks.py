@@ -20,6 +20,7 @@ from integrations.services import (
     breakers,
     crew,
     drift,
+    expiry,
     incidents,
     outbox,
     probe_slots,
@@ -163,9 +164,10 @@ def sweep_refresh(**kwargs: object) -> None:
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_alerts")
 def sweep_alerts(**kwargs: object) -> None:
-    """Warn of what stays broken, switch it off at the end, and try what was switched off."""
+    """Warn of what stays broken and of what ends soon, switch off at the end, and try what was switched off."""
     if _alone("alerts"):
         alerts.sweep()
+        expiry.sweep()
 
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_mail")

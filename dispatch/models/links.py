@@ -64,6 +64,7 @@ class Link(Breaking):
     broken_since = models.DateTimeField(null=True, blank=True)
     alerted_percent = models.PositiveSmallIntegerField(default=0, db_default=0)
     next_alert_at = models.DateTimeField(null=True, blank=True)
+    next_expiry_at = models.DateTimeField(null=True, blank=True)
     next_check_at = models.DateTimeField(null=True, blank=True)
     next_refresh_at = models.DateTimeField(null=True, blank=True)
     refresh_asked_at = models.DateTimeField(null=True, blank=True)
@@ -93,6 +94,7 @@ class Link(Breaking):
             models.Index(fields=["next_drift_at"], name="link_drift_due", condition=Q(status="active")),
             models.Index(fields=["next_reconcile_at"], name="link_reconcile_due", condition=Q(status="active")),
             models.Index(fields=["next_alert_at"], name="link_alert_due", condition=Q(next_alert_at__isnull=False)),
+            models.Index(fields=["next_expiry_at"], name="link_expiry_due", condition=Q(next_expiry_at__isnull=False)),
             models.Index(
                 fields=["provider", "failing_class", "failing_at"],
                 name="link_failing",

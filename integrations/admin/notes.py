@@ -132,7 +132,7 @@ class MailPreferenceAdmin(ReadOnlyAdmin):
         return self.page(
             request,
             "registry/form.html",
-            title=_("Notification settings"),
+            title=_("How you are mailed"),
             status=422 if form.is_bound else 200,
             form=form,
             button=_("Save"),

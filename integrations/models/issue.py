@@ -36,9 +36,9 @@ class Issue(OrganizationModel):
         return f"{self.cause} {self.id}"
 
     def mark_seen_again(self) -> None:
-        """The same cause struck again."""
+        """The same cause struck again; the integration's row is locked, so nobody else counts."""
         self.last_seen_at = clock.now()
-        self.count = models.F("count") + 1
+        self.count += 1
         self.save(update_fields=["last_seen_at", "count"])
 
     def mark_reopened(self, *, text: str, who: str, next_action: str) -> None:

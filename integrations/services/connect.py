@@ -24,7 +24,7 @@ from dispatch.models import LinkHealth, LinkStatus, Vendor
 from integrations import registry
 from integrations.contract import AuthenticationFailed, CheckResult, Field, FieldKind, Provider, RegistersWebhook
 from integrations.models import Integration
-from integrations.services import credentials, issues, links
+from integrations.services import credentials, expiry, issues, links
 from integrations.services.check_rows import keep_check
 from integrations.services.credentials import Purpose, audit_target
 from integrations.services.links import refuse_ended
@@ -213,6 +213,7 @@ def _stored(work: Connecting) -> Integration:
     links.mirror(integration)
     keep_check(integration, at=clock.now(), duration_ms=work.check_ms, verdicts=check.verdicts)
     links.schedule_refresh(integration, stored.expires_at)
+    expiry.schedule(integration, stored.expires_at)
     action = "credential.replaced" if work.existing else "integration.connected"
     record(
         action=action,

@@ -122,7 +122,7 @@ def resolve_issues(integration: Integration, *, causes: Iterable[str] | None = N
 def named(integration: Integration) -> str:
     """Name an integration and its account, as notes and mails do."""
     account = integration.account_label or integration.account_external_id
-    return f"{integration.name} ({account})" if account and account != integration.name else integration.name
+    return f"{integration.name} · {account}" if account and account != integration.name else integration.name
 
 
 @transaction.atomic

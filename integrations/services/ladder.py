@@ -20,6 +20,9 @@ from integrations.models import Integration
 STEPS = (50, 70, 90, 100)
 """Percent of the threshold: three warnings, then the integration is switched off."""
 
+EXPIRY_DAYS = (14, 7, 1)
+"""Before the end of a credential that nobody renews by himself."""
+
 SWITCHED_OFF = STEPS[-1]
 SECONDS_OF_A_DAY = 86_400
 
@@ -43,6 +46,21 @@ def due_at(broken_since: datetime, alerted_percent: int) -> datetime:
     due = broken_since + threshold() * next_step(alerted_percent) / 100
     pause = threshold() / 10
     return max(due, clock.now() + pause) if alerted_percent else due
+
+
+def next_expiry_step(expires_at: datetime, *, told_until: timedelta | None) -> datetime | None:
+    """
+    Return when the organization is told next that a credential ends; None when there is nothing more to tell.
+
+    :param told_until: how long before the end it was told last; None when it was not yet
+    """
+    now = clock.now()
+    for days in EXPIRY_DAYS:
+        before = timedelta(seconds=scaled(days * SECONDS_OF_A_DAY))
+        is_told = told_until is not None and before >= told_until
+        if not is_told:
+            return max(expires_at - before, now) if expires_at > now else None
+    return None
 
 
 def is_broken(integration: Integration) -> bool:

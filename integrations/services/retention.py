@@ -22,12 +22,14 @@ from dispatch.models import (
     WebhookDelivery,
 )
 from meter.partitions import drop_old_partitions, make_partitions
+from notifications.models import Notification, OwedMail
 
 KEEP_INBOX_KEYS = timedelta(days=8)
 KEEP_BODIES = timedelta(days=30)
 KEEP_DEAD = timedelta(days=90)
 KEEP_REFUSED = timedelta(days=30)
 KEEP_ANSWERS = timedelta(hours=24)
+KEEP_MAIL = timedelta(days=30)
 KEEP_ROWS = timedelta(days=180)
 """Rows of finished work, as long as the events they led to (RELIABILITY 7)."""
 
@@ -60,6 +62,8 @@ def sweep() -> dict[str, int]:
         WebhookDelivery.objects.filter(status__in=FINISHED_DELIVERIES, received_at__lt=now - KEEP_ROWS)
     )
     gone["outbox"] = _delete(OutboxEntry.objects.filter(status__in=FINISHED_WORK, done_at__lt=now - KEEP_ROWS))
+    gone["owed_mail"] = _delete(OwedMail.objects.filter(closed_at__lt=now - KEEP_MAIL))
+    gone["notes"] = _delete(Notification.objects.filter(created_at__lt=now - KEEP_ROWS))
     audit_entries = sum(pruned.entries for pruned in pruning.prune())
     return {**gone, "partitions": len(drop_old_partitions()), "audit_entries": audit_entries}
 

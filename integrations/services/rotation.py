@@ -21,7 +21,7 @@ from dispatch import outbox
 from dispatch.models import OutboxEntry
 from integrations.contract import CheckResult, Misconfigured, NewCredential, Provider, ProviderError, RotatesCredential
 from integrations.models import Integration
-from integrations.services import credentials, issues, links
+from integrations.services import credentials, expiry, issues, links
 from integrations.services.credentials import Purpose, audit_target
 from integrations.services.providers import CallLog, provider_for, unborn_provider
 
@@ -91,6 +91,8 @@ def _switch(integration: Integration, version: int, secrets: Secrets, minted: Ne
         values = {name: secret.reveal() for name, secret in secrets.items()}
         stored = credentials.store(fresh, values, expires_at=minted.expires_at or old.expires_at)
         links.update_route_secrets(fresh, secrets)
+        expiry.schedule(fresh, stored.expires_at)
+        issues.resolve_issues(fresh, causes=[issues.CREDENTIAL_EXPIRING])
         outbox.add(
             RETIRE,
             link_id=fresh.id,

@@ -127,11 +127,11 @@ class TestWhat:
 
         html = message.alternatives[0].content
         link = f"https://people.registry.example/o/acme/admin/integrations/integration/{integration.id}/reconnect/"
-        assert message.subject == "[Acme] Shop (Ana & Co): The provider does not accept this credential."
+        assert message.subject == "[Acme] Shop · Ana & Co: The provider does not accept this credential."
         assert "Reconnect the account with a valid credential." in message.body
         assert link in message.body
         assert f'href="{link}"' in html
-        assert "Shop (Ana &amp; Co)" in html
+        assert "Shop · Ana &amp; Co" in html
         assert "?" not in link
 
     def test_leads_to_the_public_host_where_no_other_is_set(self, connected, owner):
@@ -197,7 +197,7 @@ class TestWhen:
         (message,) = work(SOON)
 
         assert message.subject == "[Acme] 5 integrations need you"
-        assert all(f"Shop {number} (Ana & Co)" in message.body for number in range(5))
+        assert all(f"Shop {number} · Ana & Co" in message.body for number in range(5))
         assert not OutboxEntry.objects.filter(status__in=["waiting", "failed"], kind=mail.KIND).exists()
         assert OwedMail.objects.filter(outcome="mailed").count() == 5
 
