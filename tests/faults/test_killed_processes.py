@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from config import parts, processes
+from tests.faults.conftest import SILENT_S
 from tests.faults.installation import Installation, eventually, within
 from tests.faults.traffic import Business
 
@@ -120,6 +121,21 @@ class TestWorker:
         business.settle(within_s=within(WORKER_TABLE_S))
         business.assert_nothing_lost_or_doubled()
         assert business.product.pid("worker") == main
+
+
+class TestCanary:
+    def test_a_worker_that_runs_but_consumes_nothing_is_ended_and_replaced(self, business: Business) -> None:
+        stopped = business.product.signal("worker", signal.SIGSTOP)
+        for _ in range(8):
+            business.send()
+            business.post()
+
+        eventually(lambda: business.product.pid("worker") not in {0, stopped}, within_s=within(0, more_s=SILENT_S),
+                   what="another worker")  # fmt: skip
+
+        assert "worker runs but takes no work; it is ended and starts again" in business.product.output
+        business.settle(within_s=within(WORKER_TABLE_S))
+        business.assert_nothing_lost_or_doubled()
 
 
 class TestBeat:

@@ -121,13 +121,15 @@ class TestPostgres:
         assert business.send().is_taken
 
     def test_a_deadlock_is_refused_and_repeated(self, business: Business) -> None:
+        business.post_many(48)  # each thread of the web process has its statement prepared
         answers: list[Answer] = []
         posting = threading.Thread(target=lambda: answers.append(business.post("wamid.deadlock")))
         with connect_as(business.product, runtime.SUPERUSER) as other:
-            other.execute("LOCK TABLE dispatch_webhookdelivery IN SHARE MODE")
+            other.execute("SET lock_timeout = '10s'")
+            other.execute("LOCK TABLE dispatch_inboxkey IN SHARE MODE")
             posting.start()
             eventually(lambda: _is_waiting(business.product), within_s=5, what="the insert to wait")
-            other.execute("LOCK TABLE dispatch_inboxkey IN SHARE MODE")  # the server ends whoever waited first
+            other.execute("LOCK TABLE dispatch_webhookdelivery IN SHARE MODE")  # the server ends whoever waited first
             posting.join()
             other.rollback()
 

@@ -55,6 +55,7 @@ def assert_all_taken_quickly(business: Business) -> None:
 
 class TestRedis:
     def test_down_and_restarted_empty_loses_nothing(self, business: Business) -> None:
+        worker = business.product.pid("worker")
         with down(business.product):
             began = time.monotonic()
             for thread in business.flow(webhooks=60, messages=15):
@@ -67,6 +68,7 @@ class TestRedis:
 
         business.assert_nothing_lost_or_doubled()
         assert sum(business.arrived().values()) == 15
+        assert business.product.pid("worker") == worker  # its silence was no proof
 
     def test_that_hangs_delays_nobody(self, business: Business) -> None:
         business.product.signal("redis", signal.SIGSTOP)

@@ -99,7 +99,7 @@ class Business:
     def post(self, wamid: str = "", *, body: bytes = b"", **headers: str) -> Answer:
         """Post one signed webhook as Meta does; the same id is the same bytes."""
         wamid = wamid or f"wamid.fault{secrets.token_hex(12)}"
-        body = self._bodies.setdefault(wamid, body or self._body(wamid))
+        body = self._bodies.setdefault(wamid, body or self.body(wamid))
         answer = self.post_raw(body, **headers)
         if not (known := self.posted.get(wamid)) or not known.is_taken:
             self.posted[wamid] = answer
@@ -170,8 +170,20 @@ class Business:
 
     def settle(self, *, within_s: float) -> float:
         """Wait until nothing is on its way; return after how many seconds that was, without what was none."""
-        return eventually(lambda: not self.open_rows() and not self.unsettled(), within_s=within_s,
-                          what="every delivery and message to come to an end")  # fmt: skip
+        try:
+            return eventually(lambda: not self.open_rows() and not self.unsettled(), within_s=within_s,
+                              what="every delivery and message to come to an end")  # fmt: skip
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.story()}") from None
+
+    def story(self) -> str:
+        """Say where everything is, for whoever reads why a test failed."""
+        shown = ("kind", "status", "attempts", "crashes", "error_class", "error_text", "next_attempt_at", "not_before",
+                 "leased_until", "intent_at", "details")  # fmt: skip
+        entries = [{name: entry[name] for name in shown} for entry in self.entries() if entry["status"] != "done"]
+        link = {name: value for name, value in self.link().items() if name.startswith(("breaker", "not_", "failing"))}
+        now = self.read("now()", "(SELECT 1) one", "true")
+        return "\n".join(map(str, [f"now {now}", link, *self.open_rows(), *self.messages(), *entries]))
 
     def assert_nothing_lost_or_doubled(self) -> None:
         """Each webhook that was taken is one message; each accepted message arrived once or failed with a reason."""
@@ -254,7 +266,7 @@ class Business:
             work()
             time.sleep(0.1)
 
-    def _body(self, wamid: str) -> bytes:
+    def body(self, wamid: str) -> bytes:
         message = {"from": self.customer, "id": wamid, "timestamp": str(int(time.time())), "type": "text",
                    "text": {"body": f"to {wamid}"}}  # fmt: skip
         value = {
