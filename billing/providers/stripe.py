@@ -1,4 +1,4 @@
-"""Stripe: check of a key, verification and parsing of webhooks. Payments come with their own issue."""
+"""Stripe: checking a key, verifying and parsing webhooks, listing events. Payments come with their own issue."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -25,6 +25,7 @@ from integrations.contract import (
     Provider,
     ProviderSpec,
     ReceivesWebhooks,
+    Reconciles,
     SignatureRefused,
     UnexpectedResponse,
     VendorError,
@@ -34,6 +35,9 @@ from integrations.contract import (
 
 LONGEST_ID = 200
 """Keys are indexed; no id of Stripe is longer than 80 characters."""
+
+PAGE = 100
+"""The longest page that Stripe lists."""
 
 EVENT_TYPES: tuple[tuple[str, EventType], ...] = (
     ("account.application.deauthorized", EventType.ACCOUNT_DISCONNECTED),
@@ -57,7 +61,7 @@ EVENT_TYPES: tuple[tuple[str, EventType], ...] = (
 _KEY = re.compile(r"[sr]k_(test|live)_\S+")
 
 
-class StripeProvider(ReceivesWebhooks, Provider):
+class StripeProvider(ReceivesWebhooks, Reconciles, Provider):
     """One Stripe account, reached with its own key."""
 
     spec: ClassVar[ProviderSpec] = SPEC
@@ -142,23 +146,30 @@ class StripeProvider(ReceivesWebhooks, Provider):
 
         :raises UnexpectedResponse: not JSON, or no event
         """
-        body = _without_client_secrets(read_json_object(request.body))
-        event_id, vendor_type = _text(body, "id"), _text(body, "type")
-        if not 0 < len(event_id) <= LONGEST_ID or not vendor_type:
-            raise UnexpectedResponse("the body has no event id and type")
-        account = _account(body)
-        data = _data(body, vendor_type)
-        event = InboundEvent(
-            type=(EventType.UNKNOWN if _is_thin(body) else _type(vendor_type)).value,
-            key=f"{event_id}:{account}" if account else event_id,
-            account_key=f"account:{account}" if account else "",
-            occurred_at=_moment(body.get("created")),
-            data=data,
-            raw=body,
-            object_key=f"{data['object_type']}:{data['object_id']}" if data["object_id"] else "",
-            external_id=event_id,
-        )
-        return [event]
+        return [_event(read_json_object(request.body))]
+
+    def list_since(self, when: datetime) -> Iterator[InboundEvent]:
+        """
+        List the account's events since a moment, newest first; Stripe keeps them for 30 days.
+
+        Shape: {data: [event], has_more}, pages of 100, the next after the last id of the one before.
+        Source: docs.stripe.com/api/events/list, 2026-11.
+
+        :raises UnexpectedResponse: a page is no list of events
+        """
+        key, after = self._key(), ""
+        while True:
+            place = {"starting_after": after} if after else {}
+            params = {"created[gte]": int(when.timestamp()), "limit": PAGE, **place}
+            page = self._get("/v1/events", operation="list_events", key=key, params=params)
+            rows = page.get("data")
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise UnexpectedResponse("the answer is no list of events")
+            events = [_event(row) for row in rows]
+            yield from events
+            if page.get("has_more") is not True or not events or events[-1].external_id == after:
+                return
+            after = events[-1].external_id
 
     def _limited(self, key: Secret, environment: str, error: PermissionMissing) -> CheckResult:
         """Prove the key by the balance; its account stays unknown, so no account key is claimed."""
@@ -178,9 +189,12 @@ class StripeProvider(ReceivesWebhooks, Provider):
             raise Misconfigured("no secret_key", field="secret_key", next_action="Give a secret or restricted key.")
         return key
 
-    def _get(self, path: str, *, operation: str, key: Secret) -> Mapping[str, Any]:
+    def _get(
+        self, path: str, *, operation: str, key: Secret, params: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        headers = {"Stripe-Version": API_VERSION}
         response = self.outbound.request(
-            "GET", path, operation=operation, role="api", bearer=key, headers={"Stripe-Version": API_VERSION}
+            "GET", path, operation=operation, role="api", bearer=key, headers=headers, params=params
         )
         try:
             answer = response.json()
@@ -189,6 +203,26 @@ class StripeProvider(ReceivesWebhooks, Provider):
         if not isinstance(answer, dict):
             raise UnexpectedResponse("the answer is JSON, but no object")
         return answer
+
+
+def _event(vendor_event: Mapping[str, Any]) -> InboundEvent:
+    """Turn one event, from a webhook or from the list of events, into ours."""
+    body = _without_client_secrets(vendor_event)
+    event_id, vendor_type = _text(body, "id"), _text(body, "type")
+    if not 0 < len(event_id) <= LONGEST_ID or not vendor_type:
+        raise UnexpectedResponse("the body has no event id and type")
+    account = _account(body)
+    data = _data(body, vendor_type)
+    return InboundEvent(
+        type=(EventType.UNKNOWN if _is_thin(body) else _type(vendor_type)).value,
+        key=f"{event_id}:{account}" if account else event_id,
+        account_key=f"account:{account}" if account else "",
+        occurred_at=_moment(body.get("created")),
+        data=data,
+        raw=body,
+        object_key=f"{data['object_type']}:{data['object_id']}" if data["object_id"] else "",
+        external_id=event_id,
+    )
 
 
 def _environment(key: str) -> str:

@@ -225,7 +225,7 @@ def _follow(incident: ProviderIncident) -> None:
         ProviderIncident.objects.filter(pk=incident.pk).update(last_seen_at=now)
         return
     calm = min(WINDOW, period / 2) if good else QUIET_PERIODS * period
-    if (good or health.cost != 0) and now - incident.last_seen_at >= calm:
+    if (good or not health.is_free) and now - incident.last_seen_at >= calm:
         close(incident, actor=Actor.system("incidents"))
 
 

@@ -88,7 +88,7 @@ def _reconcile_daily(integration: Integration) -> timedelta:
         reconcile(integration)
     except ProviderError as error:
         log.info("reconcile.not_listed", integration=str(integration.pk), error=error.name)
-        return AGAIN_AFTER
+        return AGAIN_AFTER if error.retryable else daily()
     return daily()
 
 

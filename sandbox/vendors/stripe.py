@@ -26,6 +26,7 @@ VERSION_SHAPE = re.compile(r"\d{4}-\d{2}-\d{2}(\.(acacia|basil|clover|dahlia|end
 KEY_SHAPE = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+")
 IDEMPOTENCY_CHARS = 255
 MOST_ENDPOINTS = 16
+LONGEST_PAGE = 100
 ENDPOINT_FIELDS = ("url", "enabled_events", "api_version", "description", "connect", "metadata")
 DOCS_URL = "https://stripe.com/docs/error-codes/"
 SECRET_KEY = "sk_test_sandboxAuroraPadaria"  # noqa: S105 - an invented key of a stand-in
@@ -54,10 +55,12 @@ class Stripe(Vendor):
         self._keys = self.collection("key")
         self._endpoints = self.collection("endpoint")
         self._answers = self.collection("answer")
+        self._events = self.collection("event")
         self._operations = Routes(
             [
                 Route("GET", "/v1/account", self._account),
                 Route("GET", "/v1/balance", self._balance),
+                Route("GET", "/v1/events", self._list_events),
                 Route("POST", "/v1/webhook_endpoints", self._create_endpoint),
                 Route("GET", "/v1/webhook_endpoints", self._list_endpoints),
                 Route("GET", "/v1/webhook_endpoints/{endpoint_id}", self._show_endpoint),
@@ -96,7 +99,7 @@ class Stripe(Vendor):
 
     def seed(self) -> None:
         """Write one secret key and one restricted key that may read the balance only."""
-        self._keys.put(SECRET_KEY, {"key": SECRET_KEY, "rights": ["account", "balance", "webhook_endpoints"]})
+        self._keys.put(SECRET_KEY, {"key": SECRET_KEY, "rights": ["account", "balance", "events", "webhook_endpoints"]})
         self._keys.put(RESTRICTED_KEY, {"key": RESTRICTED_KEY, "rights": ["balance"]})
 
     def control(self) -> Sequence[Route]:
@@ -118,6 +121,25 @@ class Stripe(Vendor):
     def _balance(self, request: Request, key: Document) -> Response:
         _require(key, "balance")
         return json_answer(BALANCE)
+
+    def _list_events(self, request: Request, key: Document) -> Response:
+        """List events, newest first, by `created[gte]`, in pages of `limit` after `starting_after`."""
+        _require(key, "events")
+        if unknown := set(request.args) - {"created[gte]", "limit", "starting_after", "type"}:
+            name = min(unknown)
+            raise _bad_field(name, f"Received unknown parameter: {name}", code="parameter_unknown")
+        since, limit = _whole(request, "created[gte]", 0), _whole(request, "limit", 10)
+        if not 1 <= limit <= LONGEST_PAGE:
+            raise _bad_field("limit", "This value must be between 1 and 100.", code="parameter_invalid_integer")
+        found = [event for event in reversed(self._events.all()) if event["created"] >= since]
+        after = request.args.get("starting_after")
+        if after is not None:
+            places = [place for place, event in enumerate(found) if event["id"] == after]
+            if not places:
+                raise _bad_field("starting_after", f"No such event: '{after}'", code="resource_missing")
+            found = found[places[0] + 1 :]
+        page = {"object": "list", "url": "/v1/events", "has_more": len(found) > limit, "data": found[:limit]}
+        return json_answer(page)
 
     def _create_endpoint(self, request: Request, key: Document) -> Response:
         _require(key, "webhook_endpoints")
@@ -221,18 +243,26 @@ class Stripe(Vendor):
         return json_answer({"endpoints": self._endpoints.all()})
 
     def _send_event(self, request: Request) -> Response:
-        """Send a signed event: {type, object, url + secret | endpoint, id?, livemode?, age_s?, signature?}."""
+        """
+        Let something happen and send it: {type, object, url + secret | endpoint, id?, livemode?, age_s?, signature?}.
+
+        With `lost` it is listed but no webhook is sent; `created` is its Unix time, now unless given.
+        """
         values = read_json(request)
         endpoint = self._endpoints.get(str(values.get("endpoint", ""))) or {}
         url, secret = values.get("url") or endpoint.get("url"), values.get("secret") or endpoint.get("secret")
-        if not url or not secret:
+        if not (values.get("lost") or (url and secret)):
             raise Refused(400, {"error": "needed: url and secret, or the id of an endpoint"})
         event = {
             "id": values.get("id", "evt_" + secrets.token_hex(12)), "object": "event", "api_version": API_VERSION,
-            "created": int(time.time()), "livemode": bool(values.get("livemode")), "pending_webhooks": 1,
+            "created": int(values.get("created", time.time())), "livemode": bool(values.get("livemode")),
+            "pending_webhooks": 1,
             "type": values.get("type", "invoice.paid"), "data": {"object": values.get("object", {"object": "invoice"})},
             "request": {"id": None, "idempotency_key": None},
         }  # fmt: skip
+        self._events.put(event["id"], event)
+        if values.get("lost"):
+            return json_answer({"event": event["id"]}, status=201)
         job = {
             "url": url, "secret": secret if values.get("signature") != "wrong" else "whsec_other", "event": event,
             "age_s": values.get("age_s", 0),
@@ -293,6 +323,13 @@ def _form(request: Request) -> dict[str, Any]:
         else:
             form[field] = value
     return form
+
+
+def _whole(request: Request, name: str, default: int) -> int:
+    value = request.args.get(name, str(default))
+    if not value.isdecimal():
+        raise _bad_field(name, f"Invalid integer: {value}", code="parameter_invalid_integer")
+    return int(value)
 
 
 def _bad_field(name: str, message: str, *, code: str = "url_invalid") -> Refused:

@@ -116,3 +116,25 @@ class TestEvent:
         assert "secret" not in call(sandbox, "GET", f"webhook_endpoints/{made['id']}").json()
         assert call(sandbox, "DELETE", f"webhook_endpoints/{made['id']}").json()["deleted"] is True
         assert call(sandbox, "DELETE", f"webhook_endpoints/{made['id']}").status_code == 404
+
+
+class TestEventList:
+    def test_lists_newest_first_in_pages_what_was_lost_too(self, sandbox: Sandbox) -> None:
+        for at in range(3):
+            event = {"id": f"evt_{at}", "type": "invoice.paid", "lost": True, "created": 1_795_400_000 + at}
+            sandbox.control("POST", "/stripe/events", event)
+
+        first = call(sandbox, "GET", "events", params={"created[gte]": 1_795_400_000, "limit": 2}).json()
+        after = {"created[gte]": 1_795_400_000, "limit": 2, "starting_after": "evt_1"}
+        second = call(sandbox, "GET", "events", params=after).json()
+        later = call(sandbox, "GET", "events", params={"created[gte]": 1_795_400_002}).json()
+
+        assert ([event["id"] for event in first["data"]], first["has_more"]) == (["evt_2", "evt_1"], True)
+        assert ([event["id"] for event in second["data"]], second["has_more"]) == (["evt_0"], False)
+        assert [event["id"] for event in later["data"]] == ["evt_2"]
+
+    @pytest.mark.parametrize(
+        "query", [{"limit": "0"}, {"limit": "x"}, {"starting_after": "evt_none"}, {"novelty": "1"}]
+    )
+    def test_refuses_wrong_questions(self, sandbox: Sandbox, query: dict[str, str]) -> None:
+        assert call(sandbox, "GET", "events", params=query).status_code == 400

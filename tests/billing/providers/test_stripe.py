@@ -209,3 +209,36 @@ class TestVendorPayloads:
             rule = StripeProvider.spec.rule_for(StripeProvider.read_error(answer))
             assert rule is not None
             assert rule.error.__name__ == words[sample["expected_class"].split(";")[0]], path.name
+
+
+class TestListSince:
+    WHEN = datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+    def test_pages_through_all_with_the_keys_of_webhooks(self, wire: Wire) -> None:
+        wire.answer("GET", "/v1/events", "events__first_page")
+        wire.answer("GET", "/v1/events", "events__last_page", query={"starting_after": "evt_1Test0102"})
+
+        events = list(wire.connect().list_since(self.WHEN))
+
+        assert [event.key for event in events] == ["evt_1Test0103", "evt_1Test0102", "evt_1Test0101"]
+        assert [event.type for event in events] == ["invoice.updated", "customer.updated", "customer.updated"]
+        assert events[0].occurred_at == datetime.fromtimestamp(1795400103, UTC)
+        assert [seen.query for seen in wire.calls] == [
+            {"created[gte]": str(int(self.WHEN.timestamp())), "limit": "100"},
+            {"created[gte]": str(int(self.WHEN.timestamp())), "limit": "100", "starting_after": "evt_1Test0102"},
+        ]
+
+    def test_reads_a_listed_event_as_its_webhook(self, wire: Wire, fixtures: Fixtures) -> None:
+        wire.answer("GET", "/v1/events", "events__last_page")
+        (listed,) = wire.connect().list_since(self.WHEN)
+        (row,) = json.loads(fixtures.body("api/events__last_page.json"))["data"]
+
+        (parsed,) = StripeProvider.parse(arrived(json.dumps(row).encode()))
+
+        assert listed == parsed
+
+    def test_refuses_what_is_no_list(self, wire: Wire) -> None:
+        wire.answer("GET", "/v1/events", "events__no_list")
+
+        with pytest.raises(UnexpectedResponse):
+            list(wire.connect().list_since(self.WHEN))
