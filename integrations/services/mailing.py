@@ -8,6 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.urls import get_script_prefix, reverse
 
+from core import fault_points
 from dispatch.models import OutboxEntry
 from integrations.contract import ProviderError, RequestRejected, Unavailable
 from integrations.models import Integration
@@ -32,12 +33,14 @@ class SendMail:
         if letter is None:
             return False
         base_url = organization_url()
+        fault_points.reach("mail.before_send")
         try:
             mail.send(letter, entry_id=entry.id, base_url=base_url, link_of=lambda note: link_of(note, base_url))
         except mail.MailRefused as error:
             raise RequestRejected(f"the mail server refused: {error}") from error
         except mail.MailUndelivered as error:
             raise Unavailable(f"the mail server did not take it: {error}") from error
+        fault_points.reach("mail.sent")
         return True
 
     def settle(self, entry: OutboxEntry, integration: Integration | None, result: bool) -> None:
