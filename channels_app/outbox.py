@@ -187,10 +187,15 @@ class DownloadMedia:
 
 
 def fail_canceled(*, object_id: str, **kwargs: Any) -> None:
-    """Fail the messages whose sending was canceled when their integration was disconnected; told by publishing."""
-    canceled = OutboxEntry.objects.filter(link_id=object_id, kind=SEND, status=OutboxStatus.CANCELED)
+    """Fail what was canceled when its integration was disconnected, sends and files; told by publishing."""
+    canceled = OutboxEntry.objects.filter(link_id=object_id, status=OutboxStatus.CANCELED)
+    sends, files = (
+        list(canceled.filter(kind=kind).values_list("object_id", flat=True)) for kind in (SEND, records.DOWNLOAD)
+    )
+    unfetched = Message.objects.filter(pk__in=files, media_state=MediaState.WAITING)
+    unfetched.update(media_state=MediaState.FAILED)
     rows = Message.objects.select_for_update(of=("self",)).select_related("contact")
-    for message in rows.filter(pk__in=list(canceled.values_list("object_id", flat=True)), status="queued"):
+    for message in rows.filter(pk__in=sends, status=MessageStatus.QUEUED):
         statuses.mark_failed(message, statuses.error_of_exception(_DISCONNECTED), at=clock.now())
 
 

@@ -10,6 +10,18 @@ from __future__ import annotations
 from django.utils.translation import gettext_noop as _
 
 ERRORS = (
+    _("The work waited until its time was over."),
+    _("Send it again when the integration is healthy."),
+    _("The work stopped its worker five times."),
+    _("The work failed by an error of ours."),
+    _("The work was canceled before it was done."),
+    _("Nothing to do; send it again if it was canceled by mistake."),
+    _("The integration was disconnected before the work was done."),
+    _("This work is being done now; look again in a moment."),
+    _("This work has ended; there is nothing to cancel."),
+    _("This work has ended; there is nothing to try."),
+    _("This work waits for its integration: reconnect or enable it, and the work goes on by itself."),
+    _("internal error"),
     _("The provider does not accept this credential."),
     _("Reconnect the account with a valid credential."),
     _("The integration is not ready for this."),

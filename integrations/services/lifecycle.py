@@ -8,6 +8,7 @@ import structlog
 from django.db import transaction
 
 from audit.services import Actor, record
+from core import clock
 from core.errors import Conflict
 from dispatch import outbox
 from dispatch.models import LinkStatus, OutboxEntry, OutboxStatus
@@ -20,6 +21,8 @@ from integrations.services.outbox import release_parked
 from integrations.services.providers import provider_for
 
 log = structlog.get_logger(__name__)
+
+CANCELED_TEXT = "The integration was disconnected before the work was done."
 
 
 def disable(integration: Integration, *, actor: Actor) -> Integration:
@@ -51,7 +54,7 @@ def disconnect(integration: Integration, *, actor: Actor) -> Integration:
         destroyed = credentials.destroy_all(fresh)
         links.drop_routes(fresh)
         OutboxEntry.objects.filter(link_id=fresh.id, status__in=[OutboxStatus.WAITING, OutboxStatus.PARKED]).update(
-            status=OutboxStatus.CANCELED
+            status=OutboxStatus.CANCELED, done_at=clock.now(), error_class="Canceled", error_text=CANCELED_TEXT
         )
         fresh.mark_disconnected()
         fresh.save()

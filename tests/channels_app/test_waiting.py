@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from channels_app.models import Contact, Template
+from channels_app.models import Contact, Message, Template
 from channels_app.services import send_message
 from channels_app.services.templates import sync_templates
 from core import clock
 from dispatch.models import Link, OutboxEntry, Vendor
 from integrations.contract import AuthenticationFailed
+from integrations.services import lifecycle, outbox_actions
 from integrations.services.outbox import release_held, release_parked
 from tests.channels_app.conftest import PHONE
 
@@ -170,6 +171,32 @@ class TestReleased:
 
         message.refresh_from_db()
         assert message.status == "sent"
+
+
+class TestCanceled:
+    def test_by_a_person_fails_and_says_so(self, park, actor, vendor):
+        message = park()
+        entry = OutboxEntry.objects.get(kind="message.send")
+
+        outbox_actions.cancel(entry, actor=actor)
+
+        message.refresh_from_db()
+        assert (message.status, message.error["code"]) == ("failed", "integration_not_ready")
+        assert "canceled" in message.error["message"]
+        assert vendor.calls == []
+
+    def test_by_a_disconnect_fails_files_that_were_not_fetched(self, integration, deliver, vendor, work, actor):
+        deliver("message_image__caption")
+        for method in ("GET", "POST", "DELETE"):
+            vendor.answer(method, "*", "success")
+
+        lifecycle.disconnect(integration, actor=actor)
+        work()
+
+        entry = OutboxEntry.objects.get(kind="media.download")
+        assert (entry.status, entry.error_class) == ("canceled", "Canceled")
+        assert entry.done_at is not None
+        assert Message.objects.get().media_state == "failed"
 
 
 class TestRefusedCredential:
