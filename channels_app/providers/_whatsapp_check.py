@@ -83,6 +83,15 @@ def run_check(api: CloudApi) -> CheckResult:
     )
 
 
+def run_probe(api: CloudApi) -> Account | None:
+    """Ask for the number alone; None when it is another one, or its state is worth a whole check."""
+    phone = _phone_number(api)
+    report = make_report(phone, {})
+    if text(phone.get("id")) != api.phone_number_id or _degraded(report):
+        return None
+    return Account(external_id=api.phone_number_id, label=report.label)
+
+
 def report_account(api: CloudApi) -> AccountReport:
     """Ask how the number stands."""
     return make_report(_phone_number(api), _read_health(api))

@@ -32,6 +32,7 @@ from channels_app.providers._whatsapp_people import phone
 from channels_app.providers._whatsapp_spec import DAY_S, SPEC
 from core.secret import Secret
 from integrations.contract import (
+    Account,
     AnswersChallenge,
     CheckResult,
     InboundEvent,
@@ -95,6 +96,14 @@ class WhatsAppProvider(
         :raises ProviderError: naming the field of the form that is to blame
         """
         return _whatsapp_check.run_check(self.api)
+
+    def probe(self) -> Account | None:
+        """
+        Read the number, which takes a token of its account; ask for the whole check when it is not perfectly well.
+
+        :raises ProviderError: the token may not read it
+        """
+        return _whatsapp_check.run_probe(self.api)
 
     @classmethod
     def read_error(cls, response: OutboundResponse) -> VendorError:

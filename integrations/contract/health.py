@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from core.pace import scaled
 from integrations.contract.errors import ProviderError, UnexpectedResponse
-from integrations.contract.results import CheckResult
+from integrations.contract.results import Account, CheckResult
 
 
 class Health(StrEnum):
@@ -69,12 +69,15 @@ STATUS_FACTOR: Mapping[str, float] = MappingProxyType({"active": 1.0, "needs_rea
 """A refused credential seldom comes back to life by itself: it is checked a quarter as often. Others never are."""
 
 
-def finding_of(outcome: CheckResult | ProviderError) -> Finding:
+def finding_of(outcome: CheckResult | Account | ProviderError) -> Finding:
     """
     Say what a check means for the health. An authentication failure must be confirmed before it comes here.
 
-    An answer that we do not understand counts as passing: a vendor's error page is one, too.
+    An account alone is a probe's answer: all is as before. An answer that we do not understand counts as passing, for
+    a vendor's error page is one, too.
     """
+    if isinstance(outcome, Account):
+        return Finding.GOOD
     if isinstance(outcome, CheckResult):
         return Finding.LIMITED if outcome.degraded else Finding.GOOD
     may_pass = outcome.retryable or isinstance(outcome, UnexpectedResponse)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from core.secret import Secret, Secrets
 from integrations.contract.limits import LimitReading, read_common_limits
-from integrations.contract.results import CheckResult, IntegrationContext, OutboundResponse, VendorError
+from integrations.contract.results import Account, CheckResult, IntegrationContext, OutboundResponse, VendorError
 from integrations.contract.spec import ProviderSpec, Scope
 
 
@@ -67,7 +67,7 @@ class Provider(ABC):
     """
     One vendor's behaviour. Pure: no ORM, Django, request, task or HTML; no SDK import at module level.
 
-    A subclass must set `spec` and implement `check`. It may override `read_error`, `read_limits`,
+    A subclass must set `spec` and implement `check`. It may override `probe`, `read_error`, `read_limits`,
     `limit_owner` and `validate`, and adds capabilities as mixins. It should not touch `__init__`.
     """
 
@@ -84,6 +84,16 @@ class Provider(ABC):
 
         :raises ProviderError: it does not; never returns a failure
         """
+
+    def probe(self) -> Account | None:
+        """
+        Prove credential and account with one free call that only reads; for a provider whose `check` takes several.
+
+        The account that answered says that all is as the last check found it; None asks for a whole check.
+
+        :raises ProviderError: the credential does not work
+        """
+        return None
 
     @classmethod
     def validate(cls, settings: Mapping[str, Any], secrets: Secrets) -> Mapping[str, Sequence[str]]:

@@ -16,6 +16,7 @@ from core import clock
 from dispatch import outbox
 from dispatch.models import Link, LinkStatus
 from integrations.contract import (
+    Account,
     AuthenticationFailed,
     CheckResult,
     Misconfigured,
@@ -48,8 +49,8 @@ _CHECK_CAUSES = [
 ]  # fmt: skip
 """Causes that a good check disproves."""
 
-Answer = CheckResult | ProviderError
-"""What one check said; a refused credential was confirmed."""
+Answer = CheckResult | Account | ProviderError
+"""What one check said; an account alone is a probe's: all is as before. A refused credential was confirmed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,14 +97,17 @@ def test_connection(integration: Integration, *, actor: Actor | None = None) -> 
     )
 
 
-def ask(provider: Provider, *, account_external_id: str) -> Answer:
+def ask(provider: Provider, *, account_external_id: str, is_brief: bool = False) -> Answer:
     """
     Let a provider check itself. Pure: no database, so that a thread may run it.
 
     A refused credential is asked about once more, except where only a new token would tell: see `judged`.
 
     :param account_external_id: the account that must answer; empty while none is known
+    :param is_brief: whether a probe will do, as long as it finds all as before
     """
+    if is_brief and (told := _probed(provider, account_external_id)):
+        return told
     answer = _ask_once(provider, account_external_id)
     if isinstance(answer, AuthenticationFailed) and not isinstance(provider, RefreshesTokens):
         return _ask_once(provider, account_external_id)
@@ -131,9 +135,10 @@ def was_held_back(answer: Answer) -> bool:
 def checked_of(answer: Answer, *, started: datetime, finished: datetime) -> Checked:
     """Describe a check for its row."""
     duration_ms = round((finished - started).total_seconds() * 1000, 1)
-    if isinstance(answer, CheckResult):
-        return Checked(at=finished, duration_ms=duration_ms, verdicts=answer.verdicts)
-    return Checked(at=finished, duration_ms=duration_ms, error=answer)
+    if isinstance(answer, ProviderError):
+        return Checked(at=finished, duration_ms=duration_ms, error=answer)
+    verdicts = answer.verdicts if isinstance(answer, CheckResult) else ()
+    return Checked(at=finished, duration_ms=duration_ms, verdicts=verdicts)
 
 
 def write_down(integration: Integration, answer: Answer, checked: Checked) -> None:
@@ -142,10 +147,10 @@ def write_down(integration: Integration, answer: Answer, checked: Checked) -> No
     before = Standing(health=Health(integration.health), good=link.good_checks, bad=link.bad_checks)
     standing = after(before, finding_of(answer))
     integration.last_tested_at = checked.at
-    if isinstance(answer, CheckResult):
-        _write_success(integration, answer, standing)
-    else:
+    if isinstance(answer, ProviderError):
         _write_failure(integration, answer, standing)
+    else:
+        _write_success(integration, answer, standing)
     integration.save()
     link = links.mirror(integration)
     link.good_checks, link.bad_checks = standing.good, standing.bad
@@ -158,16 +163,12 @@ def write_down(integration: Integration, answer: Answer, checked: Checked) -> No
 
 def is_news(integration: Integration, link: Link, answer: Answer) -> bool:
     """Whether a check changes anything but the times and counters of the link: then `write_down` must see it."""
-    if not isinstance(answer, CheckResult) or integration.status != LinkStatus.ACTIVE or link.open_issues:
+    if isinstance(answer, ProviderError) or integration.status != LinkStatus.ACTIVE or link.open_issues:
         return True
     before = Standing(health=Health(integration.health), good=link.good_checks, bad=link.bad_checks)
-    health, cause = after(before, finding_of(answer)).health, answer.degraded
-    return (
-        (integration.health, integration.health_cause) != (health, cause)
-        or integration.capabilities != _working(answer)
-        or any(integration.facts.get(name) != value for name, value in answer.facts.items())
-        or _lacks_webhook(integration)
-    )
+    cause = answer.degraded if isinstance(answer, CheckResult) else ""
+    is_moved = (integration.health, integration.health_cause) != (after(before, finding_of(answer)).health, cause)
+    return is_moved or _lacks_webhook(integration) or _tells_facts(integration, answer)
 
 
 def _asked(integration: Integration) -> Answer:
@@ -184,6 +185,15 @@ def _judged(integration: Integration, answer: Answer, *, started: datetime) -> A
     return judged(integration, answer, started=started)[0]
 
 
+def _probed(provider: Provider, account_external_id: str) -> Account | ProviderError | None:
+    """Return what a probe settles: all as before, or that the vendor could not be asked; else a check says what is."""
+    try:
+        account = provider.probe()
+    except ProviderError as error:
+        return error if error.retryable else None
+    return account if account and account.external_id == account_external_id else None
+
+
 def _ask_once(provider: Provider, account_external_id: str) -> Answer:
     try:
         answer = provider.check()
@@ -198,14 +208,16 @@ def _ask_once(provider: Provider, account_external_id: str) -> Answer:
     return answer
 
 
-def _write_success(integration: Integration, check: CheckResult, standing: Standing) -> None:
+def _write_success(integration: Integration, check: CheckResult | Account, standing: Standing) -> None:
     was_broken = integration.status == LinkStatus.NEEDS_REAUTH
     if was_broken:
         integration.mark_connected()
-    integration.facts = {**integration.facts, **check.facts}
-    integration.capabilities = _working(check)
-    if check.degraded:
-        integration.mark_health(standing.health, cause=check.degraded, who="user", next_action=SEE_VERDICTS)
+    degraded = ""
+    if isinstance(check, CheckResult):
+        integration.facts = {**integration.facts, **check.facts}
+        integration.capabilities, degraded = _working(check), check.degraded
+    if degraded:
+        integration.mark_health(standing.health, cause=degraded, who="user", next_action=SEE_VERDICTS)
     elif standing.health is Health.HEALTHY:
         integration.mark_health(standing.health)
     else:
@@ -233,6 +245,14 @@ def _write_failure(integration: Integration, error: ProviderError, standing: Sta
 
 def _working(check: CheckResult) -> list[str]:
     return [verdict.capability for verdict in check.verdicts if verdict.ok]
+
+
+def _tells_facts(integration: Integration, answer: CheckResult | Account) -> bool:
+    """Whether a whole check says something of the account that is not stored yet."""
+    if isinstance(answer, Account):
+        return False
+    are_new = any(integration.facts.get(name) != value for name, value in answer.facts.items())
+    return are_new or integration.capabilities != _working(answer)
 
 
 def _lacks_webhook(integration: Integration) -> bool:

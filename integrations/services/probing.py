@@ -31,13 +31,13 @@ from dispatch.models import Link, OutboxEntry, OutboxStatus
 from integrations.contract import (
     AuthenticationFailed,
     CallReport,
-    CheckResult,
     Provider,
+    ProviderError,
     RateLimited,
     RefreshesTokens,
     Unavailable,
 )
-from integrations.contract.health import FIRST_RETRY_S, Standing, after, finding_of
+from integrations.contract.health import FIRST_RETRY_S, Health, Standing, after, finding_of
 from integrations.models import Credential, Integration
 from integrations.services import breakers, health, links, probe_claims
 from integrations.services.check_rows import Checked, call_row, check_row
@@ -67,6 +67,9 @@ FINISH_WITHIN_S = 45.0
 WRITE_AT = 100
 WRITE_EVERY_S = 1.0
 """Results written together: so many, or what came in a second, so that a slow vendor does not hold back the rest."""
+
+WHOLE_CHECK_EVERY_S = 86_400.0
+"""Verdicts, scopes and subscriptions change seldom; whether the account answers is asked every period (note 0008)."""
 
 JUDGE_FOR_S = 15.0
 """Judging refused tokens takes calls one after the other: so much of a sweep's time, no more."""
@@ -203,10 +206,22 @@ def run(probe: Probe) -> None:
     """Ask the vendor; runs in a thread of the pool and touches no database."""
     probe.started = clock.now()
     try:
-        probe.answer = health.ask(probe.provider, account_external_id=probe.integration.account_external_id)
+        probe.answer = health.ask(
+            probe.provider, account_external_id=probe.integration.account_external_id, is_brief=is_brief(probe.link)
+        )
     except Exception:
         log.exception("health.check_crashed", integration=str(probe.link.id))
     probe.finished = clock.now()
+
+
+def is_brief(link: Link) -> bool:
+    """Whether a probe will do: the link is well, and was checked since its own hour of the day last came."""
+    if link.health != Health.HEALTHY or link.open_issues or link.last_checked_at is None:
+        return False
+    day_s = scaled(WHOLE_CHECK_EVERY_S)
+    own_hour_s = link.id.int % 86_400 / 86_400 * day_s
+    days = ((moment.timestamp() + own_hour_s) // day_s for moment in (clock.now(), link.last_checked_at))
+    return len(set(days)) == 1
 
 
 def write(results: Sequence[Probe]) -> int:
@@ -325,7 +340,7 @@ def _write_one(unjudged: Answered) -> None:
         one = _judged(unjudged)
         with transaction.atomic():
             fresh = Integration.objects.select_for_update().get(pk=one.link.id)
-            is_refusal = not isinstance(one.answer, CheckResult)
+            is_refusal = isinstance(one.answer, ProviderError)
             if fresh.status not in probe_claims.CHECKED or (is_refusal and _was_replaced(fresh, one.asked_at)):
                 return  # disconnected, disabled or reconnected while the vendor answered
             health.write_down(fresh, one.answer, one.checked)

@@ -76,6 +76,7 @@ class TestFindingOf:
         ("outcome", "expected"),
         [
             (CHECKED, GOOD),
+            (CHECKED.account, GOOD),
             (replace(CHECKED, degraded="The number is limited."), LIMITED),
             (Unavailable(), PASSING),
             (ProviderOutage(), PASSING),
@@ -88,7 +89,7 @@ class TestFindingOf:
         ],
     )
     def test_tells_what_may_pass_from_what_does_not(
-        self, outcome: CheckResult | ProviderError, expected: Finding
+        self, outcome: CheckResult | Account | ProviderError, expected: Finding
     ) -> None:
         assert finding_of(outcome) is expected
 

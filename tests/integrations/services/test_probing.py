@@ -16,7 +16,14 @@ from core import clock
 from core.pace import scaled
 from dispatch import outbox
 from dispatch.models import Link, LinkStatus, OutboxEntry, OutboxStatus, Vendor
-from integrations.contract import HealthSpec, RateLimited
+from integrations.contract import (
+    Account,
+    AuthenticationFailed,
+    HealthSpec,
+    PermissionMissing,
+    RateLimited,
+    Unavailable,
+)
 from integrations.contract.health import INCIDENT_FACTOR
 from integrations.models import Issue
 from integrations.outbound.gate import HELD_BACK
@@ -307,6 +314,73 @@ class TestGoodTraffic:
         self.call(quiet, ago=PERIOD / 4, error="Unavailable")
 
         assert check_due_links(**PATIENCE) == 1
+
+
+class TestProbe:
+    @pytest.fixture
+    def probed(self, checked: Shop, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+        """Let Parcelbox have a probe with this answer; the link was checked just now."""
+        Link.objects.exclude(pk=checked.integration.id).update(next_check_at=None)
+        change(checked, last_checked_at=clock.now() - timedelta(seconds=1))
+        monkeypatch.setattr(probing, "WHOLE_CHECK_EVERY_S", scaled(365 * 86_400.0))
+
+        def answer(told: Any) -> None:
+            def probe(provider: Any) -> Any:
+                if isinstance(told, Exception):
+                    raise told
+                return told
+
+            monkeypatch.setattr(checked.integration.provider_class, "probe", probe)
+
+        return answer
+
+    def test_that_finds_all_as_before_spares_the_check(
+        self, checked: Shop, vendor: Parcelbox, probed: Callable[[Any], None]
+    ) -> None:
+        probed(Account(external_id="mer_1", label="Shop 1"))
+
+        assert check_due_links(**PATIENCE) == 1
+
+        assert vendor.count(CHECK) == 0
+        assert health_of(checked) == ("active", "healthy")
+        assert link_of(checked).last_checked_at > clock.now() - timedelta(seconds=1)
+        with in_organization(checked.organization):
+            assert HealthCheck.objects.latest("at").verdicts == []
+            assert checked.integration.capabilities == ["takes_payments"]
+
+    @pytest.mark.parametrize(
+        "told", [None, Account(external_id="mer_2", label="Another"), AuthenticationFailed(), PermissionMissing()]
+    )
+    def test_that_finds_anything_else_leads_to_a_check(
+        self, vendor: Parcelbox, probed: Callable[[Any], None], told: Any
+    ) -> None:
+        probed(told)
+
+        check_due_links(**PATIENCE)
+
+        assert vendor.count(CHECK) == 1
+
+    def test_that_fails_in_passing_is_believed(
+        self, checked: Shop, vendor: Parcelbox, probed: Callable[[Any], None]
+    ) -> None:
+        probed(Unavailable())
+
+        check_due_links(**PATIENCE)
+
+        assert (vendor.count(CHECK), health_of(checked)[1]) == (0, "degraded")
+
+    @pytest.mark.parametrize(
+        "facts", [{"health": "degraded"}, {"open_issues": 1}, {"last_checked_at": timedelta(days=800)}]
+    )
+    def test_is_not_enough_for_a_link_that_is_not_well_or_whose_day_is_over(
+        self, checked: Shop, vendor: Parcelbox, probed: Callable[[Any], None], facts: dict[str, Any]
+    ) -> None:
+        probed(Account(external_id="mer_1", label="Shop 1"))
+        change(checked, **{name: clock.now() - at if isinstance(at, timedelta) else at for name, at in facts.items()})
+
+        check_due_links(**PATIENCE)
+
+        assert vendor.count(CHECK) == 1
 
 
 class TestIncident:
