@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from audit.services import Actor
+from core import clock
 from core.secret import Secrets
 from integrations import registry
 from integrations.contract import CallReport, IntegrationContext, Provider
@@ -20,7 +22,7 @@ from integrations.outbound.gate import Gate
 from integrations.outbound.guard import Guard
 from integrations.services import breakers
 from integrations.services.check_rows import call_row
-from integrations.services.credentials import Purpose, open_for
+from integrations.services.credentials import Purpose, open_for, open_loaded, require_current
 from integrations.services.gates import gate_for
 from meter import usage
 from tenants.context import current_schema, in_public, release_connection
@@ -29,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 API_CALLS = "api_calls"
 """The unit that every provider's calls are counted in, declared or not."""
+
+ABOUT_TO_END = timedelta(seconds=30)
+"""A token with less than this left is renewed before a call, which may take most of it to arrive."""
 
 _TRIES = frozenset({Purpose.CHECK, Purpose.REFRESH})
 """Purposes whose calls pass an open breaker: a check finds out, and a token must not end while others wait."""
@@ -39,8 +44,10 @@ def provider_for(integration: Integration, purpose: Purpose, *, actor: Actor | N
     Open the credential for a purpose and return the provider's instance, its calls guarded and stored.
 
     The instance holds plaintext: keep it inside one call, and no transaction open while it calls the vendor.
+
+    :raises ProviderError: for calls, when the token has ended and was not renewed
     """
-    secrets = open_for(integration, purpose, actor=actor)
+    secrets = _open_alive(integration) if purpose is Purpose.CALL else open_for(integration, purpose, actor=actor)
     circuit = breakers.circuit_for(
         integration.id, integration.provider, passes=purpose in _TRIES, closes=purpose is Purpose.CHECK
     )
@@ -153,3 +160,14 @@ class CallLog:
             usage.count(unit=API_CALLS, **place)  # first the bucket, then the link: as the health sweep locks them
             if self._circuit is not None:
                 self._circuit.observe(report)
+
+
+def _open_alive(integration: Integration) -> Secrets:
+    """Open the credential for a call; one that ends any moment is renewed first, where it can be."""
+    credential = require_current(integration)
+    if credential.expires_at and credential.expires_at - clock.now() < ABOUT_TO_END:
+        from integrations.services import tokens  # which makes providers itself, to renew with
+
+        tokens.ensure_fresh(integration, min_left_s=ABOUT_TO_END.total_seconds())
+        credential = require_current(integration)
+    return open_loaded(credential, Purpose.CALL)

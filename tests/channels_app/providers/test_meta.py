@@ -124,3 +124,35 @@ class TestSplit:
         events = WhatsAppProvider.parse(arrived(json.dumps(body).encode()))
 
         assert len(events) == 1000
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("headers", "expected"),
+        [
+            ({}, []),
+            ({"x-app-usage": '{"call_count":28,"total_time":85,"total_cputime":2}'}, [("app", 0.85, None, None)]),
+            ({"x-app-usage": "no json"}, []),
+            ({"x-app-usage": '{"call_count":"many","total_time":NaN}'}, [("app", 0.0, None, None)]),
+            (
+                {"x-business-use-case-usage": '{"200000000000001":[{"type":"whatsapp","call_count":100,'
+                 '"estimated_time_to_regain_access":19}]}'},
+                [("portfolio", 1.0, 1140.0, None)],
+            ),
+            (
+                {"x-business-use-case-usage": '{"1":[{"call_count":5}],"2":[{"total_cputime":91}],"3":7}'},
+                [("portfolio", 0.05, None, None), ("portfolio", 0.91, None, None)],
+            ),
+            (
+                {"x-ad-account-usage": '{"acc_id_util_pct":95.5,"reset_time_duration":100}'},
+                [("account", 0.955, None, 100.0)],
+            ),
+            ({"retry-after": "30"}, []),
+        ],
+    )  # fmt: skip
+    def test_are_read_from_the_usage_headers(
+        self, headers: dict[str, str], expected: list[tuple[str, float, float | None, float | None]]
+    ) -> None:
+        readings = WhatsAppProvider.read_limits(OutboundResponse(status=200, headers=headers, body=b""))
+
+        assert [(str(one.scope), round(one.used or 0.0, 3), one.wait_s, one.reset_s) for one in readings] == expected

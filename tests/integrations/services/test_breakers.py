@@ -322,7 +322,7 @@ class TestShown:
 
 
 class TestCost:
-    def test_of_a_good_call_is_three_statements_more_than_none(self, inside_shop: Shop) -> None:
+    def test_of_a_good_call_is_two_reads_and_two_inserts(self, inside_shop: Shop) -> None:
         charge(inside_shop)
 
         with CaptureQueriesContext(connection) as queries:
