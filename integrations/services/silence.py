@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.db import connection, transaction
+from django.utils.translation import gettext_noop
 
 from core import clock
 from core.pace import scaled
@@ -31,6 +32,11 @@ from tenants.context import in_organization
 log = structlog.get_logger(__name__)
 
 NOTE = "integration.silent"
+
+ALL_IN_ORDER = gettext_noop(
+    "No webhook since %(since)s; usually every %(usual)s. "
+    "%(provider)s says that the webhook is in order and nothing was missed."
+)
 
 BATCH = 200
 WORK_FOR = timedelta(seconds=scaled(40))
@@ -234,8 +240,15 @@ def _tell_silent(integration: Integration, rhythm: Rhythm, answer: Answer) -> No
     """Leave a note where the vendor says that all is well; open an issue where it cannot be asked."""
     label = integration.provider_class.spec.label
     if answer.was_asked:
-        text = f"{_silence(rhythm)} {label} says that the webhook is in order and nothing was missed."
-        notify(kind=NOTE, text=f"{integration.name}: {text}", target=("integration", integration.id))
+        notify(
+            kind=NOTE,
+            title=issues.named(integration),
+            text=ALL_IN_ORDER,
+            details={**_facts(rhythm), "provider": label},
+            provider=integration.provider,
+            target=("integration", integration.id),
+            page="integrations_integration_change",
+        )
         return
     issues.open_issue(
         integration,
@@ -247,15 +260,19 @@ def _tell_silent(integration: Integration, rhythm: Rhythm, answer: Answer) -> No
 
 
 def _silence(rhythm: Rhythm) -> str:
-    since = f"{rhythm.seen_event_at:%Y-%m-%d %H:%M} UTC" if rhythm.seen_event_at else "the beginning"
-    return f"No webhook since {since}; usually every {_spoken(rhythm.median_gap_s or 0.0)}."
+    return "No webhook since {since}; usually every {usual}.".format(**_facts(rhythm))
+
+
+def _facts(rhythm: Rhythm) -> dict[str, str]:
+    since = f"{rhythm.seen_event_at:%Y-%m-%d %H:%M} UTC" if rhythm.seen_event_at else "-"
+    return {"since": since, "usual": _spoken(rhythm.median_gap_s or 0.0)}
 
 
 def _spoken(seconds: float) -> str:
-    """Say a length of time in its largest fitting unit: 90 s, 12 min, 5 h, 3 days."""
-    for unit_s, word in ((86_400, "days"), (3600, "h"), (60, "min")):
+    """Say a length of time in its largest fitting unit, in symbols of any language: 90 s, 12 min, 5 h, 3 d."""
+    for unit_s, symbol in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * unit_s:
-            return f"{seconds / unit_s:.0f} {word}"
+            return f"{seconds / unit_s:.0f} {symbol}"
     return f"{max(1.0, seconds):.0f} s"
 
 

@@ -75,7 +75,7 @@ def told(shop: Shop) -> tuple[list[Issue], list[str]]:
     """The issues and the texts of notes of an organization, by and by."""
     with in_organization(shop.organization):
         notes = Notification.objects.filter(kind=silence.NOTE, organization_schema=shop.organization.schema_name)
-        return list(Issue.objects.filter(cause=drift.SILENT)), list(notes.values_list("text", flat=True))
+        return list(Issue.objects.filter(cause=drift.SILENT)), [note.said for note in notes]
 
 
 class TestRhythm:
