@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from audit.services import Actor, record
 from core import clock
@@ -39,9 +40,9 @@ from integrations.services.providers import provider_for
 
 ACCOUNT_CHANGED = "account_changed"
 
-RECOVERING = "It works again; one more good check confirms it."
-NOTHING_TO_DO = "Nothing to do: it is checked again within two minutes."
-SEE_VERDICTS = "See the verdicts of the test."
+RECOVERING = gettext_noop("It works again; one more good check confirms it.")
+NOTHING_TO_DO = gettext_noop("Nothing to do: it is checked again within two minutes.")
+SEE_VERDICTS = gettext_noop("See the verdicts of the test.")
 
 _CHECK_CAUSES = [
     "authentication_error", "permission_error", "quota_exhausted", "not_found", "invalid_request", "Misconfigured",
