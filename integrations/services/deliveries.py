@@ -19,6 +19,7 @@ from django.db.models import QuerySet
 from audit.services import Actor, Target, record
 from core import clock
 from core.errors import Conflict
+from core.fault_points import reach
 from dispatch import inbox
 from dispatch.claims import Claim
 from dispatch.models import DeliveryStatus, Link, WebhookDelivery
@@ -82,6 +83,7 @@ def process_delivery(delivery: WebhookDelivery) -> None:
 
     :raises ProviderError: the body cannot be parsed, or a detail cannot be fetched now
     """
+    reach("delivery.claimed")
     integration = Integration.objects.get(pk=_link_of(delivery))
     provider = _receiving(delivery.provider)
     events = list(provider.parse(_request_of(delivery)))
@@ -96,6 +98,8 @@ def process_delivery(delivery: WebhookDelivery) -> None:
     with transaction.atomic():
         quarantine.keep_foreign(delivery, _request_of(delivery), foreign)
         _write(delivery, integration, ours, foreign)
+        reach("delivery.before_commit")
+    reach("delivery.committed")
 
 
 def split_delivery(delivery: WebhookDelivery) -> None:
