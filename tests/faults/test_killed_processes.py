@@ -17,7 +17,8 @@ from tests.faults.traffic import Business
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("faults-1")]
 
 WEB_TABLE_S = 30
-WORKER_TABLE_S = 2 * 120 + 10  # twice the lease and a sweep
+LEASE_S = 120
+WORKER_TABLE_S = 2 * LEASE_S + 10  # and a sweep
 BEAT_TABLE_S = 120
 
 
@@ -71,6 +72,23 @@ class TestWorker:
         eventually(is_taken, within_s=within(WORKER_TABLE_S), what=f"a worker to die at {point}")
         business.settle(within_s=within(WORKER_TABLE_S))
         business.assert_nothing_lost_or_doubled()
+
+    def test_a_delivery_that_kills_it_five_times_is_set_aside_and_blocks_nothing(self, business: Business) -> None:
+        for crash in range(5):
+            is_taken = business.product.arm("delivery.claimed")
+            if crash == 0:
+                business.post("wamid.poison")
+            eventually(is_taken, within_s=within(LEASE_S), what=f"crash {crash + 1}")
+            business.post(f"wamid.innocent-{crash}")
+            eventually(lambda name=f"wamid.innocent-{crash}": business.kept(name) == 1, within_s=within(30),
+                       what="the delivery beside it")  # fmt: skip
+
+        business.settle(within_s=within(LEASE_S))
+
+        rows = business.read("status || ' ' || error_class || ' ' || crashes", "public.dispatch_webhookdelivery",
+                             f"link_id = '{business.integration}' AND status <> 'processed'")  # fmt: skip
+        assert rows == ["dead WorkerDied 5"]
+        assert business.kept("wamid.poison") == 0
 
     @pytest.mark.parametrize(
         "point",

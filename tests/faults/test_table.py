@@ -30,6 +30,9 @@ TABLE: dict[str, tuple[str, ...]] = {
         f"{KILLED}::TestWorker::test_the_whole_part_killed_in_the_middle_of_traffic_starts_again",
         f"{KILLED}::TestWorker::test_one_child_killed_is_replaced_without_a_word",
     ),
+    "a delivery that kills its worker": (
+        f"{KILLED}::TestWorker::test_a_delivery_that_kills_it_five_times_is_set_aside_and_blocks_nothing",
+    ),
     "a worker that runs and consumes nothing": (
         f"{KILLED}::TestCanary::test_a_worker_that_runs_but_consumes_nothing_is_ended_and_replaced",
         "tests/config/test_canary.py::TestSilence::test_proves_nothing_while_redis_is_away_nor_soon_after",
@@ -113,7 +116,7 @@ TABLE: dict[str, tuple[str, ...]] = {
 
 
 @cache
-def tests_of(path: str) -> frozenset[str]:
+def names_in(path: str) -> frozenset[str]:
     """Return the tests of a file as `Class::test`."""
     tree = ast.parse((PROJECT_ROOT / path).read_text())
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
@@ -127,4 +130,4 @@ class TestTheTable:
         assert TABLE[row]
         for name in TABLE[row]:
             path, _, test = name.partition("::")
-            assert test in tests_of(path), name
+            assert test in names_in(path), name

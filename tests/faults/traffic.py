@@ -206,11 +206,16 @@ class Business:
         )
 
     def unsettled(self) -> list[str]:
-        """Return the messages that are accepted and neither sent nor failed."""
-        return self.read(
+        """Return the messages that are accepted and neither sent nor failed, and the work outside that is not over."""
+        messages = self.read(
             "text",
             "channels_app_message",
             f"integration_id = '{self.integration}' AND direction = 'outbound' AND status = 'queued'",
+        )
+        return messages + self.read(
+            "kind || ' ' || status",
+            "public.dispatch_outboxentry",
+            f"link_id = '{self.integration}' AND done_at IS NULL",
         )
 
     def kept(self, wamid: str) -> int:
