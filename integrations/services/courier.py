@@ -37,7 +37,7 @@ from tenants.context import in_organization, release_connection
 log = structlog.get_logger(__name__)
 
 CALLS = 8
-"""Refreshes at once: a vendor that answers in 0.3 s gets 300 done in 12 s, and eight threads cost little memory."""
+"""Refreshes at once: eight threads cost little memory, and 300 tokens that end together need less than a margin."""
 
 CALLS_PER_PROVIDER = 5
 """Of those that are due by the clock, so that one hanging vendor leaves room for the others."""
@@ -129,17 +129,17 @@ def claim(courier: UUID | None, *, busy: Iterable[str] = ()) -> Errand | None:
     waiting = due_links().exclude(refresh_asked_at=None, provider__in=list(busy))
     ordered = waiting.order_by(F("refresh_asked_at").asc(nulls_last=True), "next_refresh_at")
     with transaction.atomic():
-        link = ordered.select_for_update(skip_locked=True).first()
-        if link is None:
+        row = ordered.select_for_update(skip_locked=True).values("id", "organization_schema", "provider").first()
+        if row is None:
             return None
         errand = Errand(
             id=new_id(),
-            link_id=link.pk,
-            organization_schema=link.organization_schema,
-            provider=link.provider,
+            link_id=row["id"],
+            organization_schema=row["organization_schema"],
+            provider=row["provider"],
             until=clock.now() + LEASE,
         )
-        Link.objects.filter(pk=link.pk).update(
+        Link.objects.filter(pk=errand.link_id).update(
             refresh_id=errand.id, refresh_until=errand.until, refresh_courier=courier
         )
         return errand
