@@ -46,9 +46,12 @@ class Change:
 
 
 def health_context(integration: Integration) -> dict[str, Any]:
-    """Return what `registry/parts/health.html` shows."""
+    """Return what `registry/parts/health.html` shows; `told` is the check whose verdicts still hold."""
     newest = list(_checks(integration).order_by("-at")[:BARS])
-    return {"checks": newest[::-1], "last_check": newest[0] if newest else None, "changes": changes(integration)}
+    last = newest[0] if newest else None
+    # The clock's probes say that all is as before, and have no verdicts of their own.
+    told = next((check for check in newest if check.verdicts), None) if last and last.is_ok else None
+    return {"checks": newest[::-1], "last_check": last, "told": told, "changes": changes(integration)}
 
 
 def changes(integration: Integration) -> list[Change]:

@@ -107,7 +107,7 @@ class IntegrationAdmin(MutePages, ConnectPages):
             breaker=breakers.describe_integration(integration),
             credential=integration.credentials.order_by("-version").defer("sealed").first(),
             credential_states=Credential.State,
-            verdicts=_verdicts(checks["last_check"]),
+            verdicts=_verdicts(checks["told"]),
             issues=integration.issues.filter(resolved_at=None).order_by("-opened_at"),
             deliveries=_deliveries(integration),
             calls=_metered(Call, integration)[:RECENT],

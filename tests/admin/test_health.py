@@ -12,6 +12,7 @@ from django.test import Client
 from core import clock
 from integrations.admin.health import changes, health_context
 from integrations.models import Integration
+from integrations.services.health import RECOVERING
 from meter.models import HealthCheck
 from tenants.context import in_organization
 from tests.admin.conftest import Place
@@ -25,7 +26,7 @@ HISTORY = (
     (30, "degraded", "The provider did not answer properly."),
     (20, "failing", "The provider did not answer properly."),
     (10, "failing", "The provider did not answer properly."),
-    (5, "degraded", "It works again; one more good check confirms it."),
+    (5, "degraded", RECOVERING),
 )
 """Minutes ago, the state that a check led to, its cause."""
 
@@ -39,7 +40,8 @@ def keep(place: Place, *rows: tuple[int, str, str]) -> Integration:
             at = clock.now() - timedelta(minutes=minutes_ago)
             HealthCheck.objects.create(
                 organization_schema=place.organization.schema_name, link_id=integration.pk, provider="whatsapp",
-                at=at, day=at.date(), is_ok=state == "healthy", health=state, duration_ms=1, detail=detail,
+                at=at, day=at.date(), is_ok=state == "healthy" or detail == RECOVERING, health=state, duration_ms=1,
+                detail=detail,
             )  # fmt: skip
     return integration
 
@@ -58,11 +60,22 @@ class TestChanges:
         assert len(shown["checks"]) == len(HISTORY)
         assert shown["last_check"].detail == HISTORY[-1][2]
 
+    def test_a_probe_leaves_the_verdicts_of_the_check_before_it(self, place: Place) -> None:
+        integration = keep(place, *HISTORY)
+        verdicts = [{"capability": "sends_messages", "ok": True, "detail": ""}]
+        with in_organization(place.organization):
+            whole = HealthCheck.objects.filter(link_id=integration.pk, health="healthy").latest("at")
+            HealthCheck.objects.filter(pk=whole.pk).update(verdicts=verdicts)
+
+            assert health_context(integration)["told"].verdicts == verdicts
+            HealthCheck.objects.filter(link_id=integration.pk, detail=RECOVERING).update(is_ok=False)
+            assert health_context(integration)["told"] is None
+
     def test_a_history_without_checks_has_none(self, place: Place) -> None:
         integration = keep(place)
 
         with in_organization(place.organization):
-            assert health_context(integration) == {"checks": [], "last_check": None, "changes": []}
+            assert health_context(integration) == {"checks": [], "last_check": None, "told": None, "changes": []}
 
     def test_are_shown_on_the_page_of_the_own_organization_alone(
         self, place: Place, other_place: Place, member: Callable[..., Any], enter: Callable[[Any], Client]
