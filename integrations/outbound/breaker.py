@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from core.pace import scaled
+from integrations.contract import strategies
 
 IN_A_ROW = 5
 """Failures in a row that open a link's breaker (RELIABILITY section 6)."""
@@ -38,7 +39,7 @@ SHARE_TEXT = "At least half of the calls within a minute failed."
 VENDOR_TEXT = "At least half of all calls to the provider within a minute failed, in several organizations."
 """Reasons as people read them; fixed, so that they can be translated. The numbers are in the log."""
 
-BREAKER_OPEN = "breaker_open"
+BREAKER_OPEN = strategies.BREAKER_OPEN
 """The `reason` of an Unavailable that was raised without a call, because a breaker is open."""
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from integrations.contract import strategies
 from integrations.contract.errors import RateLimited
 from integrations.contract.limits import LimitReading
 from integrations.contract.spec import Scope
 from integrations.outbound.limits import Grant, Limiter, Limits, brake_of, is_pressing
 
-HELD_BACK = "held_back"
+HELD_BACK = strategies.HELD_BACK
 """The `reason` of a RateLimited that was raised without a call, by our own count of the vendor's limits."""
 
 PATIENCE_S = 1.0
