@@ -219,6 +219,8 @@ def give_back_outbox(claims: Sequence[Claim], *, due_at: datetime | None = None)
 
 def _give_back(rows: QuerySet[Any], claims: Sequence[Claim], *, status: str, due_at: datetime | None) -> None:
     """A row that was claimed again since has another lease and is left alone."""
+    if not claims:
+        return
     ours = rows.filter(pk__in=[claim.id for claim in claims], lease_id__in={claim.lease_id for claim in claims})
     ours.update(
         status=status, attempts=F("attempts") - 1, leased_until=None, next_attempt_at=due_at or F("next_attempt_at")

@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 WORK_FOR = timedelta(seconds=50)
 """A call may take 20 s: with it a claim is done well inside its lease of 120 s and the task's limit of 90 s."""
 
+DELIVERIES = 25
+"""Claimed at once: about a tenth of a second of work, which is how long a new delivery waits for its turn."""
+
 LOOK_AT_CLOSED = timedelta(hours=1)
 """Work of an organization that is suspended waits for it, without being tried."""
 
@@ -233,18 +236,21 @@ def work_claim(claim: Claim) -> None:
 
 def work_deliveries() -> int:
     """
-    Claim what is due and process it for at most `WORK_FOR`; return how many were begun.
+    Claim what is due and process it for at most `WORK_FOR`, link by link; return how many were begun.
 
     What is left of the claim is given back, for its lease ends and a worker that died would be suspected.
     """
     started = clock.now()
-    claims = claim_deliveries()
-    for place, claim in enumerate(claims):
-        if clock.now() - started > WORK_FOR:
-            give_back_deliveries(claims[place:])
-            return place
-        process(claim)
-    return len(claims)
+    together: dict[object, list[Claim]] = {}
+    for claim in claim_deliveries(batch=DELIVERIES):
+        together.setdefault(claim.link_id or claim.id, []).append(claim)
+    waiting, begun = list(together.values()), 0
+    while waiting and clock.now() - started <= WORK_FOR:
+        claims = waiting.pop(0)
+        process(*claims)
+        begun += len(claims)
+    give_back_deliveries([claim for claims in waiting for claim in claims])
+    return begun
 
 
 def _is_open(schema_name: str) -> bool:

@@ -8,8 +8,8 @@ quarantine for 24 hours. Nothing that was verified is ever dropped: what cannot 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -41,6 +41,7 @@ from integrations.services.credentials import Purpose
 from integrations.services.providers import provider_for
 from tenants.context import in_organization
 from tenants.models import Organization
+from tenants.search_path import search_path_set_once
 
 log = structlog.get_logger(__name__)
 
@@ -53,21 +54,98 @@ class LeaseLost(Exception):
     """The lease ended while we worked; the row belongs to another worker and our transaction is rolled back."""
 
 
-def process(claim: Claim) -> None:
-    """Process one claimed delivery; a failure is recorded at the row and tried again."""
-    delivery = WebhookDelivery.objects.filter(id=claim.id, lease_id=claim.lease_id).first()
-    if delivery is None:
+class Addressee:
+    """The link that deliveries are for, read once for all that are processed together: five at most, in a moment."""
+
+    def __init__(self, link_id: UUID) -> None:
+        self.integration = Integration.objects.get(pk=link_id)
+        self.accounts = links.account_values(link_id)
+        self._last_received_at: datetime | None = None
+
+    def note(self, delivery: WebhookDelivery) -> None:
+        """Remember that a delivery was processed."""
+        self._last_received_at = max(delivery.received_at, self._last_received_at or delivery.received_at)
+
+    def write_down(self) -> None:
+        """
+        Say at the integration and its link that something came.
+
+        Outside the deliveries' transactions, which would wait for each other here; a crash costs a time of day.
+        """
+        if self._last_received_at is not None:
+            received = Integration.objects.filter(pk=self.integration.pk)
+            received.update(webhook_last_received_at=self._last_received_at)
+            Link.objects.filter(pk=self.integration.pk).update(last_event_at=clock.now())
+
+
+def process(*claims: Claim) -> None:
+    """Process claimed deliveries of one link, each by itself; a failure is recorded at its row and tried again."""
+    reach("delivery.claimed")
+    rows = WebhookDelivery.objects.filter(
+        id__in=[claim.id for claim in claims], lease_id__in={claim.lease_id for claim in claims}
+    )
+    found = list(rows.order_by("next_attempt_at", "id"))
+    schema = found[0].organization_schema if found else None
+    if schema is None:
+        for delivery in found:
+            _recorded(split_delivery, delivery)
+    elif not Organization.objects.open().filter(schema_name=schema).exists():
+        for delivery in found:
+            _bury(delivery, error_class="OrganizationClosed", text="The organization is closed.")
+    else:
+        with in_organization(schema), search_path_set_once():
+            _process_together(found)
+
+
+def process_delivery(delivery: WebhookDelivery, addressee: Addressee | None = None) -> None:
+    """
+    Turn one delivery of the entered organization into events and rows.
+
+    :raises ProviderError: the body cannot be parsed, or a detail cannot be fetched now
+    """
+    known = addressee or Addressee(_link_of(delivery))
+    provider = _receiving(delivery.provider)
+    request = _request_of(delivery)
+    events = list(provider.parse(request))
+    # An empty account key means: the account that this URL belongs to.
+    ours = [event for event in events if not event.account_key or event.account_key in known.accounts]
+    foreign = sorted({event.account_key for event in events if event.account_key} - known.accounts)
+    if events and not ours:
+        _quarantine(delivery, foreign[0])
         return
+    ours = [_complete(event, known.integration) for event in ours]
+    with transaction.atomic():
+        quarantine.keep_foreign(delivery, request, foreign)
+        _write(delivery, known.integration, ours, foreign)
+        reach("delivery.before_commit")
+    reach("delivery.committed")
+    known.note(delivery)
+    if addressee is None:
+        known.write_down()
+
+
+def _process_together(found: Sequence[WebhookDelivery]) -> None:
+    """Process deliveries of one link; the link is read with the first that is processed at all."""
+    addressee: Addressee | None = None
+
+    def work(delivery: WebhookDelivery) -> None:
+        nonlocal addressee
+        addressee = addressee or Addressee(_link_of(delivery))
+        process_delivery(delivery, addressee)
+
+    for delivery in found:
+        _recorded(work, delivery)
+    if addressee is not None:
+        addressee.write_down()
+
+
+def _recorded(work: Callable[[WebhookDelivery], None], delivery: WebhookDelivery) -> None:
+    """Do one delivery's work; whatever fails is recorded at its row, and the others go on."""
     try:
         if delivery.crashes >= MAX_CRASHES:
             _bury(delivery, error_class="WorkerDied", text="Processing stopped the worker five times.")
-        elif delivery.organization_schema is None:
-            split_delivery(delivery)
-        elif not Organization.objects.open().filter(schema_name=delivery.organization_schema).exists():
-            _bury(delivery, error_class="OrganizationClosed", text="The organization is closed.")
         else:
-            with in_organization(delivery.organization_schema):
-                process_delivery(delivery)
+            work(delivery)
     except ProviderError as error:
         _after_error(delivery, error)
     except LeaseLost:
@@ -75,31 +153,6 @@ def process(claim: Claim) -> None:
     except Exception as error:
         log.exception("delivery.failed", delivery=str(delivery.id))
         _failed(delivery, error_class=type(error).__name__, text="Internal error; see the log.", is_final=False)
-
-
-def process_delivery(delivery: WebhookDelivery) -> None:
-    """
-    Turn one delivery of the entered organization into events and rows.
-
-    :raises ProviderError: the body cannot be parsed, or a detail cannot be fetched now
-    """
-    reach("delivery.claimed")
-    integration = Integration.objects.get(pk=_link_of(delivery))
-    provider = _receiving(delivery.provider)
-    events = list(provider.parse(_request_of(delivery)))
-    allowed = links.account_values(integration.id)
-    # An empty account key means: the account that this URL belongs to.
-    ours = [event for event in events if not event.account_key or event.account_key in allowed]
-    foreign = sorted({event.account_key for event in events if event.account_key} - allowed)
-    if events and not ours:
-        _quarantine(delivery, foreign[0])
-        return
-    ours = [_complete(event, integration) for event in ours]
-    with transaction.atomic():
-        quarantine.keep_foreign(delivery, _request_of(delivery), foreign)
-        _write(delivery, integration, ours, foreign)
-        reach("delivery.before_commit")
-    reach("delivery.committed")
 
 
 def split_delivery(delivery: WebhookDelivery) -> None:
@@ -176,19 +229,16 @@ def _write(
         event_ids.append(row.id)
         if handler is not None and event.type != "unknown":
             handler(integration, row, event)
-    now = clock.now()
     closed = _own(delivery).update(
         status=DeliveryStatus.PROCESSED if events else DeliveryStatus.IGNORED,
         event_ids=[*delivery.event_ids, *event_ids],
-        processed_at=now,
+        processed_at=clock.now(),
         leased_until=None,
         error_class="",
         error_text=f"Events of accounts that are not connected here: {', '.join(foreign)}"[:500] if foreign else "",
     )
     if closed != 1:
         raise LeaseLost  # another worker has the row: this transaction must not commit
-    Integration.objects.filter(pk=integration.pk).update(webhook_last_received_at=delivery.received_at)
-    Link.objects.filter(pk=integration.pk).update(last_event_at=now)
 
 
 def _keep(event: InboundEvent, integration: Integration, delivery: WebhookDelivery) -> Event | None:
