@@ -9,6 +9,8 @@ from functools import cache
 
 import redis
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from dispatch.models import OAuthApp
 from integrations import registry
@@ -61,6 +63,7 @@ def limiter(pid: int) -> Limiter:
         timeout=REDIS_ANSWERS_WITHIN_S,
         socket_timeout=REDIS_ANSWERS_WITHIN_S,
         socket_connect_timeout=REDIS_ANSWERS_WITHIN_S,
+        retry=Retry(NoBackoff(), 0),  # the limiter has its own answer to a Redis that is away
     )
     return Limiter(redis.Redis(connection_pool=pool))
 
