@@ -148,9 +148,11 @@ class TestSlowness:
             business.send()
 
         errors = errors_until_settled(list(by_way.values()), within_s=within(LOOKED_FOR_S, more_s=DEADLINE_S + 10))
-        assert all(found <= TYPED for found in errors), dict(zip(ways, errors, strict=True))
+        assert all(found <= TYPED | {"OutcomeUnknown"} for found in errors), dict(zip(ways, errors, strict=True))
         for way, business in by_way.items():
             business.assert_nothing_lost_or_doubled()
+            # A shortened lease ends before the call does; a second worker then finds the status and is done.
+            eventually(lambda of=business: durations(of), within_s=within(0, more_s=DEADLINE_S), what="the call's end")
             assert max(durations(business)) < DEADLINE_S + 1.5, way
         arrived = {way: sum(business.arrived().values()) for way, business in by_way.items()}
         assert arrived == {"drip": 1, "swallow": 1, "blackhole": 0, "hang": 1}
