@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -34,6 +35,8 @@ class Registration:
 
 class RegisterWebhook:
     """Register, then inspect; new secrets are sealed where they verify."""
+
+    opens_issue: ClassVar[bool] = True
 
     def call(self, entry: OutboxEntry, integration: Integration | None) -> Registration | None:
         """Register at the vendor; safe to repeat."""
