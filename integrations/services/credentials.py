@@ -7,14 +7,19 @@ per credential, purpose and hour.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
+import structlog
+from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
-from redis import RedisError
+from redis import Redis, RedisError
 
 import vault.services as vault
 from audit.services import Actor, Target, record
@@ -23,9 +28,14 @@ from core.secret import Secrets
 from integrations.contract import Misconfigured
 from integrations.models import Credential, Integration
 from tenants.context import require_organization
-from vault.services import SealContext
+from vault.services import SealBroken, SealContext
+
+log = structlog.get_logger(__name__)
 
 FIELD = "credential"
+COUNTED_FOR_S = 2 * 24 * 3600
+"""How long the counts of openings stay."""
+
 SHOWN_FROM_LENGTH = 12
 """Of a shorter secret four characters would be too much."""
 
@@ -72,15 +82,33 @@ def open_for(integration: Integration, purpose: Purpose, *, actor: Actor | None 
 
 def open_loaded(credential: Credential, purpose: Purpose) -> Secrets:
     """
-    Open a credential that was read with its integration, for machines that work on many at once.
+    Open a credential that was read with its integration.
 
-    :raises ValueError: a person's purpose; those open one by one, with an audit entry
+    :raises ValueError: a person's purpose; those open with an audit entry
     :raises SealBroken: its bytes are not what was sealed
     """
     if purpose in OF_PEOPLE:
         raise ValueError(f"{purpose} is a person's purpose")
     _count(credential, purpose)
     return _open(credential.integration, credential)
+
+
+def open_many(credentials: Sequence[Credential], purpose: Purpose) -> Iterator[tuple[Credential, Secrets]]:
+    """
+    Open credentials that were read with their integrations, for machines that work on many at once.
+
+    What is broken is left out and logged.
+
+    :raises ValueError: a person's purpose; those open one by one, with an audit entry
+    """
+    if purpose in OF_PEOPLE:
+        raise ValueError(f"{purpose} is a person's purpose")
+    _count_many(credentials, purpose)
+    for credential in credentials:
+        try:
+            yield credential, _open(credential.integration, credential)
+        except SealBroken:
+            log.exception("credential.broken", integration=str(credential.integration_id))
 
 
 def require_current(integration: Integration) -> Credential:
@@ -167,9 +195,29 @@ def _main_value(integration: Integration, values: Mapping[str, str]) -> str:
 
 
 def _count(credential: Credential, purpose: Purpose) -> None:
-    key = f"opened:{credential.id}:{purpose}:{clock.now():%Y%m%d%H}"
+    key = _counter(credential, purpose)
     try:
-        cache.add(key, 0, timeout=2 * 24 * 3600)
+        cache.add(key, 0, timeout=COUNTED_FOR_S)
         cache.incr(key)
     except (RedisError, ValueError):
         return  # the count is an indication; without Redis the call still works
+
+
+def _count_many(credentials: Iterable[Credential], purpose: Purpose) -> None:
+    """Count as `_count` does, in one round trip: the cache's own way takes three for each credential."""
+    with contextlib.suppress(RedisError), _redis(os.getpid()).pipeline(transaction=False) as pipeline:
+        for credential in credentials:
+            key = cache.make_key(_counter(credential, purpose))
+            pipeline.incr(key)
+            pipeline.expire(key, COUNTED_FOR_S)
+        pipeline.execute()
+
+
+def _counter(credential: Credential, purpose: Purpose) -> str:
+    return f"opened:{credential.id}:{purpose}:{clock.now():%Y%m%d%H}"
+
+
+@functools.cache
+def _redis(pid: int) -> Redis:
+    """Return this process's own client of the cache's server; sockets do not survive a fork."""
+    return Redis.from_url(str(settings.CACHES["default"]["LOCATION"]), socket_timeout=2, socket_connect_timeout=2)

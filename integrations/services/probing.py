@@ -26,6 +26,7 @@ from django.db import transaction
 from core import clock
 from core.fault_points import reach
 from core.pace import scaled
+from core.secret import Secrets
 from dispatch.failing import note_failure
 from dispatch.models import Link, OutboxEntry, OutboxStatus
 from integrations.contract import (
@@ -41,14 +42,13 @@ from integrations.contract.health import FIRST_RETRY_S, Health, Standing, after,
 from integrations.models import Credential, Integration
 from integrations.services import breakers, health, links, probe_claims
 from integrations.services.check_rows import Checked, call_row, check_row
-from integrations.services.credentials import Purpose, open_loaded
+from integrations.services.credentials import Purpose, open_many
 from integrations.services.health import Answer
 from integrations.services.probe_claims import Move, after_incident
 from integrations.services.providers import instance
 from meter import usage
 from meter.models import Call, HealthCheck
 from tenants.context import in_organization, release_connection
-from vault.services import SealBroken
 
 __all__ = ["after_incident", "check_due_links"]
 
@@ -245,25 +245,16 @@ def write(results: Sequence[Probe]) -> int:
 
 def _prepared(claimed: Mapping[UUID, Link]) -> Iterator[Probe]:
     serving = Credential.objects.filter(state=Credential.State.CURRENT, sealed__isnull=False)
-    for credential in serving.filter(integration_id__in=claimed).select_related("integration"):
-        link = claimed[credential.integration_id]
-        try:
-            yield _probe(link, credential)
-        except SealBroken:
-            log.exception("health.credential_broken", integration=str(link.id))
+    rows = list(serving.filter(integration_id__in=claimed).select_related("integration"))
+    for credential, secrets in open_many(rows, Purpose.CHECK):
+        yield _probe(claimed[credential.integration_id], credential.integration, secrets)
     # What has no credential is not asked about: it comes up again after its lease, and a person's test says why.
 
 
-def _probe(link: Link, credential: Credential) -> Probe:
+def _probe(link: Link, integration: Integration, secrets: Secrets) -> Probe:
     reports: list[CallReport] = []
-    secrets = open_loaded(credential, Purpose.CHECK)
-    provider = instance(credential.integration, secrets, reports=reports.append)
-    return Probe(
-        link=link,
-        integration=credential.integration,
-        provider=provider,
-        reports=reports,
-    )
+    provider = instance(integration, secrets, reports=reports.append)
+    return Probe(link=link, integration=integration, provider=provider, reports=reports)
 
 
 def _gave_up(probe: Probe) -> Probe:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 
 from audit.models import AuditEntry
 from core.secret import SecretLeak
@@ -62,6 +64,33 @@ class TestOpenFor:
 
             with pytest.raises(SealBroken):
                 open_for(other_shop.integration, Purpose.CALL)
+
+
+class TestOpenMany:
+    def test_opens_counts_and_leaves_out_what_is_broken(
+        self, organization: Any, open_shop: Callable[..., Shop]
+    ) -> None:
+        shops = [open_shop(organization, number) for number in (1, 2, 3)]
+        with in_organization(organization):
+            Credential.objects.filter(integration=shops[1].integration).update(sealed=b"broken")
+            rows = list(Credential.objects.select_related("integration").order_by("integration_id"))
+
+            opened = dict(credentials.open_many(rows, Purpose.CHECK))
+            open_for(shops[0].integration, Purpose.CHECK)
+
+            tokens = {secrets["access_token"].reveal() for secrets in opened.values()}
+            assert tokens == {"pat_test_1first", "pat_test_3first"}
+            counts = [cache.get(credentials._counter(row, Purpose.CHECK)) for row in rows]
+            assert counts == [2, 1, 1]
+
+    @pytest.mark.parametrize("purpose", sorted(OF_PEOPLE))
+    def test_is_not_for_people(self, inside_shop: Shop, purpose: Purpose) -> None:
+        rows = list(Credential.objects.select_related("integration"))
+
+        with pytest.raises(ValueError, match="person"):
+            dict(credentials.open_many(rows, purpose))
+        with pytest.raises(ValueError, match="person"):
+            credentials.open_loaded(rows[0], purpose)
 
 
 class TestVersions:
