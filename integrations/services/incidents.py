@@ -53,12 +53,12 @@ QUIET_PERIODS = 2
 NOTHING_TO_DO = gettext_noop("Nothing to do: work is held and goes on by itself when the provider is back.")
 
 TEXTS = {
-    "Unavailable": gettext_noop("The provider fails for many organizations at once."),
-    "ProviderOutage": gettext_noop("The provider is down for many organizations at once."),
-    "RateLimited": gettext_noop("The provider limits many organizations at once."),
-    "AuthenticationFailed": gettext_noop("The provider refuses the credentials of many organizations at once."),
-    "PermissionMissing": gettext_noop("The provider refuses permissions to many organizations at once."),
-    "UnexpectedResponse": gettext_noop("The provider answers many organizations in a way we do not understand."),
+    "Unavailable": gettext_noop("The provider does not answer properly; this is not about your account."),
+    "ProviderOutage": gettext_noop("The provider is down; this is not about your account."),
+    "RateLimited": gettext_noop("The provider limits calls more than usual; this is not about your account."),
+    "AuthenticationFailed": gettext_noop("The provider refuses valid credentials; there is no need to reconnect."),
+    "PermissionMissing": gettext_noop("The provider refuses granted permissions; this is not about your account."),
+    "UnexpectedResponse": gettext_noop("The provider answers in a broken way; this is not about your account."),
 }
 """What everybody reads, by the class of error that strikes."""
 
@@ -115,11 +115,8 @@ def sweep() -> None:
 
 def pooled_failures() -> list[Pooled]:
     """Return each vendor at which enough organizations fail now, with the class that strikes most links."""
-    now = clock.now()
-    bars: dict[str, Any] = {"since": now - WINDOW, "onset": now - ONSET, "theirs": _THEIRS,
-            "organizations": MIN_ORGANIZATIONS, "share": MIN_SHARE}  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(_POOLED, bars)
+        cursor.execute(_POOLED, _bars(clock.now()))
         return [
             Pooled(provider=row[0], error_class=row[1], organizations=row[2], links=row[3], active=row[4])
             for row in cursor.fetchall()
@@ -150,7 +147,8 @@ def close(incident: ProviderIncident, *, actor: Actor) -> bool:
         vendor.save(update_fields=["incident", "incident_class", "incident_since"])
         record(action=CLOSED, actor=actor, target=_target(incident))
     log.info("incident.closed", provider=incident.provider, error_class=incident.error_class)
-    probing.after_incident(incident.provider)
+    if registry.find(incident.provider) is not None:
+        probing.after_incident(incident.provider)
     outbox.release_held(incident.provider)
     return True
 
@@ -175,6 +173,16 @@ def restore_links(incident: ProviderIncident) -> int:
     for schema, link_id in waiting:
         by_organization.setdefault(schema, []).append(link_id)
     return sum(_restore_in(schema, link_ids, incident) for schema, link_ids in by_organization.items())
+
+
+def _bars(now: datetime) -> dict[str, Any]:
+    return {
+        "since": now - WINDOW,
+        "onset": now - ONSET,
+        "theirs": _THEIRS,
+        "organizations": MIN_ORGANIZATIONS,
+        "share": MIN_SHARE,
+    }
 
 
 def _open_if_new(found: Pooled) -> None:

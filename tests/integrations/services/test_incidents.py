@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.core import mail
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditEntry
 from audit.services import Actor
@@ -18,7 +21,7 @@ from dispatch.failing import note_failure, note_success
 from dispatch.models import Link, LinkHealth, OutboxEntry, OutboxStatus, ProviderIncident, Vendor
 from dispatch.vendors import vendor_state
 from integrations.models import Issue
-from integrations.services import incidents, issues, links
+from integrations.services import drift, incidents, issues, links, reconcile, silence
 from integrations.services.incidents import WINDOW
 from notifications.models import Notification
 from tenants.context import in_organization
@@ -118,6 +121,33 @@ class TestOpening:
         incidents.sweep()
 
         assert not ProviderIncident.objects.exists()
+
+
+class TestIdle:
+    @pytest.mark.parametrize(
+        ("sweep", "statements"),
+        [(incidents.sweep, 2), (drift.sweep, 2), (reconcile.sweep, 1), (silence.sweep, 1), (silence.sweep_rhythms, 1)],
+    )
+    def test_costs_a_look_at_an_index_whatever_is_connected(
+        self, vendor: Any, sweep: Callable[[], Any], statements: int
+    ) -> None:
+        make_links(200, organizations=50, next_drift_at=clock.now() + PERIOD)
+
+        with CaptureQueriesContext(connection) as seen:
+            sweep()
+
+        looked = [
+            query["sql"] for query in seen.captured_queries if query["sql"].split()[0] in {"SELECT", "WITH", "UPDATE"}
+        ]
+        assert len(looked) <= statements, looked
+
+    def test_can_look_for_failing_links_by_their_own_index(self, vendor: Any) -> None:
+        with connection.cursor() as cursor:  # the application's role may not ANALYZE: the planner knows no sizes here
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute(f"EXPLAIN {incidents._POOLED}", incidents._bars(clock.now()))
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+
+        assert "link_failing" in plan
 
 
 class TestLasting:
