@@ -44,7 +44,7 @@ LOCKS = {
     "audit_trail": 7_405_105,
     "alerts": 7_405_120,
     "mail": 7_405_121,
-    "incidents": 7_405_121,
+    "incidents": 7_405_126,
     "drift": 7_405_122,
     "reconcile": 7_405_123,
     "rhythms": 7_405_124,
@@ -53,11 +53,11 @@ LOCKS = {
 }
 """Advisory locks of the sweeps: held for one transaction, lost with its connection, so nothing can hang on one."""
 
-ROUNDS = 20
-"""Claims one task works off before it makes room for others: 2,000 rows at most, well inside the time limit."""
+ROUNDS = 100
+"""Claims one task works off before it makes room for others: 2,500 rows at most."""
 
-ROUNDS_WITHIN = timedelta(seconds=15)
-"""After this no other round begins: one may last 50 s and a call more, and the task's limit is 90 s."""
+ROUNDS_WITHIN = timedelta(seconds=2)
+"""After this no other round begins: a backlog of one queue keeps the others' tasks waiting no longer."""
 
 ROOM_WITHIN_S = 0.3
 """A task stays so long with a crew that is full, so that the next wake-up goes to another process."""
@@ -84,7 +84,7 @@ def work_outbox(**kwargs: object) -> None:
 def _finish_calls(**kwargs: object) -> None:
     """Let a process that is replaced or stopped end its calls; what it cannot end is claimed again."""
     if settings.OUTBOUND_THREADS:
-        crew.outbound().stop(within_s=settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT)
+        crew.finish(within_s=settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT)
 
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_deliveries")
@@ -158,7 +158,7 @@ def sweep_silence(**kwargs: object) -> None:
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_refresh")
 def sweep_refresh(**kwargs: object) -> None:
-    """Renew the tokens that end soon; each link is fenced by itself, so two of these are harmless."""
+    """See to it that a courier renews the tokens that end soon; one is enough, so two of these are harmless."""
     tokens.refresh_due_links()
 
 
@@ -206,9 +206,12 @@ def sweep_retention(**kwargs: object) -> None:
 
 def _until_empty(work: Callable[[], int], *, queue: str) -> None:
     started = clock.now()
-    for _round in range(ROUNDS):
-        if work() == 0:
+    for number in range(ROUNDS):
+        begun = work()
+        if begun == 0:
             return
+        if number == 0 and begun == crew.DELIVERIES:
+            wake(queue)  # there is more than one process should do
         if clock.now() - started > ROUNDS_WITHIN:
             break
     wake(queue)

@@ -1,7 +1,8 @@
 """
 The loops of the workers: claim what is due, work it off, give back what was not begun.
 
-Deliveries cost processor time and are worked off one after the other. Entries of the outbox wait for vendors, so a
+Deliveries cost processor time and are worked off one after the other, but for those whose facts must be fetched from
+the vendor: threads wait for these. Entries of the outbox wait for vendors, so a
 process has a crew of threads for them, claims what its free threads can take, and claims again when one is free. A
 thread enters the organization itself and holds no connection while it waits (`tenants.context.release_connection`).
 """
@@ -23,6 +24,7 @@ from django.db import connections
 
 from core import clock
 from dispatch.claims import Claim, claim_deliveries, claim_outbox, give_back_deliveries, give_back_outbox
+from dispatch.models import WebhookDelivery
 from dispatch.waker import wake
 from integrations.services.deliveries import process
 from integrations.services.outbox import work_entry
@@ -36,6 +38,9 @@ WORK_FOR = timedelta(seconds=50)
 
 DELIVERIES = 25
 """Claimed at once: about a tenth of a second of work, which is how long a new delivery waits for its turn."""
+
+NO_THREAD_FREE = timedelta(seconds=1)
+"""When a delivery looks again for a thread that fetches."""
 
 LOOK_AT_CLOSED = timedelta(hours=1)
 """Work of an organization that is suspended waits for it, without being tried."""
@@ -247,10 +252,41 @@ def work_deliveries() -> int:
     waiting, begun = list(together.values()), 0
     while waiting and clock.now() - started <= WORK_FOR:
         claims = waiting.pop(0)
-        process(*claims)
+        process(*claims, fetch_elsewhere=_fetch_elsewhere if settings.OUTBOUND_THREADS else None)
         begun += len(claims)
     give_back_deliveries([claim for claims in waiting for claim in claims])
     return begun
+
+
+_fetching: dict[int, Crew] = {}
+
+
+def fetching() -> Crew:
+    """Return the threads of this process that fetch what thin deliveries are about."""
+    return _fetching.setdefault(os.getpid(), Crew(settings.OUTBOUND_THREADS, name="fetch"))
+
+
+def finish(*, within_s: float) -> None:
+    """Let the calls of this process end and begin no other; what does not end in time is claimed again."""
+    outbound().stop(within_s=within_s)
+    fetching().wait(within_s, until=lambda: fetching().free == fetching().size)
+
+
+def _fetch_elsewhere(delivery: WebhookDelivery) -> None:
+    """Let a thread wait for the vendor, or the delivery for a thread: those behind it are not held up."""
+    crew = fetching()
+    claim = Claim(
+        delivery.id, delivery.organization_schema, delivery.link_id, delivery.lease_id or delivery.id, delivery.provider
+    )
+    if crew.free == 0 or delivery.provider in crew.crowded:
+        give_back_deliveries([claim], due_at=clock.now() + NO_THREAD_FREE)
+    else:
+        crew.take(_fetch, claim)
+
+
+def _fetch(claim: Claim) -> None:
+    process(claim)
+    wake("inbound")  # five of its link were in work at most: the next may begin
 
 
 def _is_open(schema_name: str) -> bool:

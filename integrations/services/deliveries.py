@@ -20,6 +20,7 @@ from audit.services import Actor, Target, record
 from core import clock
 from core.errors import Conflict
 from core.fault_points import reach
+from core.pace import scaled
 from dispatch import inbox
 from dispatch.claims import Claim
 from dispatch.models import DeliveryStatus, Link, WebhookDelivery
@@ -35,6 +36,7 @@ from integrations.contract import (
     SharesCallback,
 )
 from integrations.contract.errors import Who
+from integrations.contract.strategies import NOT_CALLED, holds_integration, strategy_of, wait_s
 from integrations.models import Event, Integration
 from integrations.services import links, quarantine
 from integrations.services.credentials import Purpose
@@ -57,7 +59,8 @@ class LeaseLost(Exception):
 class Addressee:
     """The link that deliveries are for, read once for all that are processed together: five at most, in a moment."""
 
-    def __init__(self, link_id: UUID) -> None:
+    def __init__(self, link_id: UUID, *, fetch_elsewhere: Callable[[WebhookDelivery], None] | None = None) -> None:
+        self.fetch_elsewhere = fetch_elsewhere
         self.integration = Integration.objects.get(pk=link_id)
         self.accounts = links.account_values(link_id)
         self._last_received_at: datetime | None = None
@@ -78,8 +81,12 @@ class Addressee:
             Link.objects.filter(pk=self.integration.pk).update(last_event_at=clock.now())
 
 
-def process(*claims: Claim) -> None:
-    """Process claimed deliveries of one link, each by itself; a failure is recorded at its row and tried again."""
+def process(*claims: Claim, fetch_elsewhere: Callable[[WebhookDelivery], None] | None = None) -> None:
+    """
+    Process claimed deliveries of one link, each by itself; a failure is recorded at its row and tried again.
+
+    :param fetch_elsewhere: takes over deliveries for which the vendor must be waited for; without it they wait here
+    """
     reach("delivery.claimed")
     rows = WebhookDelivery.objects.filter(
         id__in=[claim.id for claim in claims], lease_id__in={claim.lease_id for claim in claims}
@@ -94,7 +101,7 @@ def process(*claims: Claim) -> None:
             _bury(delivery, error_class="OrganizationClosed", text="The organization is closed.")
     else:
         with in_organization(schema), search_path_set_once():
-            _process_together(found)
+            _process_together(found, fetch_elsewhere)
 
 
 def process_delivery(delivery: WebhookDelivery, addressee: Addressee | None = None) -> None:
@@ -113,6 +120,9 @@ def process_delivery(delivery: WebhookDelivery, addressee: Addressee | None = No
     if events and not ours:
         _quarantine(delivery, foreign[0])
         return
+    if known.fetch_elsewhere and any(event.thin for event in ours):
+        known.fetch_elsewhere(delivery)
+        return
     ours = [_complete(event, known.integration) for event in ours]
     with transaction.atomic():
         quarantine.keep_foreign(delivery, request, foreign)
@@ -124,13 +134,15 @@ def process_delivery(delivery: WebhookDelivery, addressee: Addressee | None = No
         known.write_down()
 
 
-def _process_together(found: Sequence[WebhookDelivery]) -> None:
+def _process_together(
+    found: Sequence[WebhookDelivery], fetch_elsewhere: Callable[[WebhookDelivery], None] | None
+) -> None:
     """Process deliveries of one link; the link is read with the first that is processed at all."""
     addressee: Addressee | None = None
 
     def work(delivery: WebhookDelivery) -> None:
         nonlocal addressee
-        addressee = addressee or Addressee(_link_of(delivery))
+        addressee = addressee or Addressee(_link_of(delivery), fetch_elsewhere=fetch_elsewhere)
         process_delivery(delivery, addressee)
 
     for delivery in found:
@@ -285,17 +297,28 @@ def _after_error(delivery: WebhookDelivery, error: ProviderError) -> None:
     if isinstance(error, AuthenticationFailed) and delivery.link_id:
         Link.objects.filter(pk=delivery.link_id).update(next_check_at=clock.now())  # the check says it to everybody
     is_final = not error.retryable and error.who != Who.USER
-    _failed(delivery, error_class=error.name, text=error.internal or error.message, is_final=is_final)
+    asked_s = wait_s(strategy_of(error), error, tries=delivery.attempts) if error.retry_after_s is not None else None
+    if error.reason in NOT_CALLED:
+        delivery.attempts -= 1  # the vendor was not asked
+    _failed(delivery, error_class=error.name, text=error.internal or error.message, is_final=is_final, asked_s=asked_s)
+    if asked_s is not None and holds_integration(error) and delivery.link_id:
+        waiting = WebhookDelivery.objects.filter(
+            link_id=delivery.link_id, status__in=[DeliveryStatus.RECEIVED, DeliveryStatus.FAILED]
+        )
+        waiting.update(not_before=clock.now() + timedelta(seconds=asked_s))
 
 
-def _failed(delivery: WebhookDelivery, *, error_class: str, text: str, is_final: bool) -> None:
+def _failed(
+    delivery: WebhookDelivery, *, error_class: str, text: str, is_final: bool, asked_s: float | None = None
+) -> None:
     if is_final or delivery.attempts >= MAX_ATTEMPTS:
         _bury(delivery, error_class=error_class, text=text)
         return
-    wait_s = RETRY_S[min(delivery.attempts, len(RETRY_S)) - 1]
+    due_in_s = scaled(RETRY_S[max(0, min(delivery.attempts, len(RETRY_S)) - 1)]) if asked_s is None else asked_s
     _own(delivery).update(
         status=DeliveryStatus.FAILED,
-        next_attempt_at=clock.now() + timedelta(seconds=wait_s),
+        attempts=delivery.attempts,
+        next_attempt_at=clock.now() + timedelta(seconds=due_in_s),
         leased_until=None,
         error_class=error_class[:40],
         error_text=text[:2000],

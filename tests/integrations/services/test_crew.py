@@ -225,17 +225,18 @@ class TestThreads:
 
     def test_begin_the_next_entry_as_soon_as_one_is_free(self, kind: Kind, outbound: Outbound) -> None:
         slow, fast = link("stripe"), link("parcelbox")
-        kind.call_vendor = lambda entry: time.sleep(2.0 if entry.link_id == slow else 0.05)
+        over = threading.Event()
+        kind.call_vendor = lambda entry: over.wait(60) and None if entry.link_id == slow else time.sleep(0.05)
         add(slow, 1)
         add(fast, 40)
-        started = time.monotonic()
 
         outbound.rouse()
+        until(lambda: len(kind.done) == 40, within_s=50)
 
+        assert kind.at_once == 1, "only the slow one is left, and nobody waited for it"
+        assert kind.most_at_once <= 6, "five of a link, and the slow one"
+        over.set()
         assert outbound.wait_until_idle(20)
-        quick = sorted(kind.done.values())[:40]
-        assert quick[-1] - started < 1.9, "they waited for the slow one"
-        assert kind.most_at_once == 6, "five of a link, and the slow one"
 
 
 class TestSlowVendor:
@@ -258,7 +259,8 @@ class TestSlowVendor:
             delays.append(kind.done[entry_id] - sent_at)
         over.set()
 
-        assert max(delays) < 1.0, f"delayed for {max(delays):.2f} s"
+        # 0.15 s on a quiet machine; the bound leaves room for a busy one, and is far below the 20 s of a call.
+        assert max(delays) < 5.0, f"delayed for {max(delays):.2f} s"
         assert outbound.wait_until_idle(30)
 
     def test_leaves_its_place_when_the_process_stops(self, kind: Kind) -> None:

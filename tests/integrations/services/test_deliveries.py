@@ -13,7 +13,7 @@ from core import clock
 from core.errors import Conflict
 from dispatch.claims import claim_deliveries
 from dispatch.models import LEASE, DeliveryStatus, Link, WebhookDelivery
-from integrations.contract import AccountKey
+from integrations.contract import AccountKey, RateLimited
 from integrations.models import Event
 from integrations.services import crew, deliveries, links, quarantine
 from integrations.services.crew import work_deliveries
@@ -133,6 +133,35 @@ class TestLease:
         assert whole.sealed_body is not None
 
 
+class TestFetching:
+    def test_is_left_to_others_where_somebody_takes_it(
+        self, shop: Shop, vendor: Parcelbox, receive: Callable[..., WebhookDelivery]
+    ) -> None:
+        delivery = receive()
+        (claim,) = claim_deliveries()
+        taken: list[WebhookDelivery] = []
+
+        process(claim, fetch_elsewhere=taken.append)
+
+        assert [row.id for row in taken] == [delivery.id]
+        assert (vendor.count(OBJECT), keys_of(shop.organization)) == (0, [])
+        process(claim)
+        assert keys_of(shop.organization) == ["ch_a:1"]
+
+    def test_waits_untried_where_no_thread_is_free(
+        self, receive: Callable[..., WebhookDelivery], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        delivery = receive()
+        monkeypatch.setattr(crew, "fetching", lambda: crew.Crew(0, name="none"))
+        (claim,) = claim_deliveries()
+
+        process(claim, fetch_elsewhere=crew._fetch_elsewhere)
+
+        delivery.refresh_from_db()
+        assert (delivery.status, delivery.attempts) == ("received", 0)
+        assert delivery.next_attempt_at > clock.now()
+
+
 class TestFailure:
     @pytest.mark.parametrize(
         ("answer", "error_class", "status"),
@@ -165,6 +194,31 @@ class TestFailure:
 
         assert Link.objects.get(pk=shop.integration.id).next_check_at <= clock.now()
         assert Link.objects.get(pk=other_shop.integration.id).next_check_at > clock.now()
+
+    def test_a_limit_is_waited_for_as_long_as_the_vendor_asks_and_holds_the_link_back(
+        self, shop: Shop, other_shop: Shop, vendor: Parcelbox, receive: Callable[..., WebhookDelivery],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        first = receive()
+        calls: list[str] = []
+
+        def limited(provider: ParcelboxProvider, event: Any) -> Any:
+            calls.append(event.key)
+            raise RateLimited("slow down", retry_after_s=600.0)
+
+        monkeypatch.setattr(ParcelboxProvider, "fetch", limited)
+        monkeypatch.setattr(crew, "DELIVERIES", 1)
+        second = receive()
+
+        work_deliveries()
+        work_deliveries()
+
+        first.refresh_from_db()
+        second.refresh_from_db()
+        assert len(calls) == 1
+        assert 600 <= (first.next_attempt_at - clock.now()).total_seconds() + 1 <= 662
+        assert second.not_before is not None
+        assert (second.status, second.attempts) == ("received", 0)
 
     def test_ten_failures_make_a_dead_letter_that_can_be_replayed(
         self, shop: Shop, vendor: Parcelbox, receive: Callable[..., WebhookDelivery]
