@@ -32,7 +32,7 @@ class Target:
 
 def signed_post(token: str, *, port: int, number: int, secret: str) -> bytes:
     """Compose one callback of `BODY_BYTES` with one text message, as Meta sends it, signed with a secret."""
-    body = _body(number)
+    body = message_body(number)
     head = {
         "Host": f"{load.LOOPBACK}:{port}",
         "User-Agent": "facebookexternalua",
@@ -66,7 +66,7 @@ def connect(data_dir: Path) -> tuple[str, Path]:
         id=route_id, organization_schema=schema, link_id=link_id, provider="whatsapp",
         token_digest=token_digest(token), secrets_version=1, sealed_secrets=sealed,
     )  # fmt: skip
-    body = inbox.seal_body(_body(0), organization_schema=schema, delivery_id=route_id)
+    body = inbox.seal_body(message_body(0), organization_schema=schema, delivery_id=route_id)
     script = data_dir / "insert.sql"
     pgbench.write_script(
         script, organization_schema=schema, route_id=str(route_id), link_id=str(link_id), sealed_body=body
@@ -74,11 +74,12 @@ def connect(data_dir: Path) -> tuple[str, Path]:
     return token, script
 
 
-def _body(number: int) -> bytes:
+def message_body(number: int, *, account: str = "100000000000001") -> bytes:
+    """Compose a callback of `BODY_BYTES` with one text message to an account's phone number id."""
     message = {"from": "15550100199", "id": f"wamid.bench{number:09}", "timestamp": "1790000000", "type": "text"}
     value = {
         "messaging_product": "whatsapp",
-        "metadata": {"display_phone_number": "15550100100", "phone_number_id": "100000000000001"},
+        "metadata": {"display_phone_number": "15550100100", "phone_number_id": account},
         "contacts": [{"profile": {"name": "Bench"}, "wa_id": "15550100199"}],
         "messages": [message | {"text": {"body": "@"}}],
     }
