@@ -45,6 +45,9 @@ CALLS_PER_PROVIDER = 5
 LINGER_S = scaled(10.0)
 """A courier that has nothing to do stays this long: starting one costs over a second of a processor."""
 
+SERVE_S = scaled(900.0)
+"""Then another process goes on: one that is never idle would run the code of a release that is gone."""
+
 POLL_S = 0.05
 STORE_FOR_S = scaled(300)
 """How long a new pair is tried to be stored while the database is away: longer than it takes to start again."""
@@ -68,29 +71,29 @@ class Errand:
 
 def work(courier: UUID) -> None:
     """
-    Renew what is due or asked for until nothing was for `LINGER_S`; the caller holds the lock that `courier` names.
+    Renew what is due or asked for until nothing was for `LINGER_S`, for `SERVE_S` at most.
 
-    Without a database there is nothing to do either, apart from storing what was fetched.
+    The caller holds the lock that `courier` names. Without a database there is nothing to do either, apart from
+    storing what was fetched.
     """
+    ends_at = time.monotonic() + SERVE_S
+    leaves_at = time.monotonic() + LINGER_S
+    running: dict[Future[None], Errand] = {}
+    _release_dead(courier)
     with ThreadPoolExecutor(CALLS, thread_name_prefix="courier") as pool:
-        running: dict[Future[None], Errand] = {}
-        idle_since = time.monotonic()
-        has_released = False
-        while running or time.monotonic() - idle_since < LINGER_S:
-            running = {future: errand for future, errand in running.items() if not future.done()}
+        while running or time.monotonic() < min(leaves_at, ends_at):
             try:
-                if not has_released:
-                    _release_dead(courier)
-                    has_released = True
-                _fill(running, pool, courier)
+                if time.monotonic() < ends_at:
+                    _fill(running, pool, courier)
             except OperationalError as error:
                 log.warning("courier.no_database", error=type(error).__name__)
                 release_connection()
                 if not running:
                     return
             if running:
-                idle_since = time.monotonic()
+                leaves_at = time.monotonic() + LINGER_S
             time.sleep(POLL_S)
+            running = {future: errand for future, errand in running.items() if not future.done()}
     release_connection()
 
 

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+MODULE = "integrations.services.courier_process"
 PROBE_S = 0.02
 TRIES = 10
 """Somebody who looks whether a courier is at work holds the lock, shared, for an instant."""
@@ -38,7 +39,7 @@ def ensure(lock: Path, *, folder: Path) -> bool:
     if is_at_work(lock):
         return False
     process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-        [sys.executable, "-m", __name__, str(lock)],
+        [sys.executable, "-m", MODULE, str(lock)],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,  # it logs to standard error, which it shares with its starter
@@ -95,17 +96,16 @@ def _take(file: IO[str]) -> bool:
 
 
 def _main(lock: Path) -> None:
-    """Work until there is nothing left to do; what was asked for while we were leaving is found by the last look."""
-    has_more = True
-    while has_more:
-        with held(lock) as is_held:
-            if not is_held:
-                return
-            _set_up()
-            from integrations.services import courier
+    """Work; what was asked for while we were leaving is found by the last look, and left to another process."""
+    with held(lock) as is_held:
+        if not is_held:
+            return
+        _set_up()
+        from integrations.services import courier
 
-            courier.work(identity(lock))
-        has_more = courier.is_anything_due()
+        courier.work(identity(lock))
+    if courier.is_anything_due():
+        ensure(lock, folder=Path.cwd())
 
 
 def _set_up() -> None:

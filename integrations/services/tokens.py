@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import structlog
 from django.conf import settings
 from django.db import connection, transaction
 
@@ -31,8 +30,6 @@ from integrations.models import Integration
 from integrations.services import courier, courier_process, credentials, refusals
 from integrations.services.credentials import audit_target
 from tenants.context import release_connection
-
-log = structlog.get_logger(__name__)
 
 WAIT_S = 45.0
 """The 40 s that a refresh may take, and the start of a courier; who waited in vain may ask again."""

@@ -72,13 +72,22 @@ class TestConnecting:
     def test_a_check_is_a_health_check(self, shop: Shop, vendor: Parcelbox) -> None:
         with in_organization(shop.organization):
             good = health.test_connection(shop.integration, actor=ACTOR)
-            shop.merchant.access_token = "pat_test_revoked"
+            shop.merchant.access_token = shop.merchant.refresh_token = "revoked"
             bad = health.test_connection(shop.integration, actor=ACTOR)
 
         assert good.success
         assert bad.error is not None
         assert bad.error.name == "AuthenticationFailed"
         assert shop.integration.status == "needs_reauth"
+
+    def test_a_check_mends_what_a_refresh_can_mend(self, shop: Shop, vendor: Parcelbox) -> None:
+        with in_organization(shop.organization):
+            shop.merchant.access_token = "pat_test_revoked"
+            mended = health.test_connection(shop.integration, actor=ACTOR)
+
+        assert mended.success
+        assert vendor.count("/token") == 1
+        assert shop.integration.status == "active"
 
     def test_is_gone_from_the_registry_after_a_test(self) -> None:
         assert registry.find("parcelbox") is None

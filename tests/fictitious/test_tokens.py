@@ -413,6 +413,18 @@ class TestSweep:
 
         assert courier.claim(here) is not None
 
+    def test_a_courier_serves_for_a_time_and_leaves_the_rest_to_the_next(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with in_organization(shop.organization):
+            tokens._ask(shop.integration, 1, None)
+        monkeypatch.setattr(courier, "SERVE_S", 0.0)
+
+        courier.work(uuid4())
+
+        assert Link.objects.get(pk=shop.integration.pk).refresh_id is None
+        assert courier.is_anything_due()
+
     def test_takes_what_somebody_waits_for_first(self, shop: Shop, other_shop: Shop) -> None:
         with in_organization(other_shop.organization):
             tokens._ask(other_shop.integration, 1, None)
