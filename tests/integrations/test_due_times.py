@@ -8,6 +8,8 @@ from pathlib import Path
 from django.apps import apps
 from django.conf import settings
 
+from integrations.tasks import LOCKS
+
 WAITS = frozenset({"countdown", "eta"})
 
 
@@ -43,3 +45,8 @@ class TestCelery:
         module.write_text("task.apply_async(countdown=60)\nsend(**{'eta': soon})\n")
 
         assert len(waits_of(module)) == 2
+
+
+class TestLocks:
+    def test_no_two_sweeps_share_one(self) -> None:
+        assert len(set(LOCKS.values())) == len(LOCKS)
