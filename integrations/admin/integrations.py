@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -22,6 +23,7 @@ from integrations.admin.mute import MutePages, mute_context
 from integrations.admin.show import WHO, badge, provider_label, verdict_label
 from integrations.admin.sites import organization_site
 from integrations.models import Credential, Integration
+from integrations.models.integration import IntegrationQuerySet
 from integrations.services import breakers, health, lifecycle
 from meter.models import Call, HealthCheck
 from tenants.context import require_organization
@@ -37,7 +39,7 @@ class IntegrationAdmin(MutePages, ConnectPages):
     """Integrations; connecting is in `connect.py`."""
 
     list_display = ("shown_name", "shown_provider", "environment", "shown_status", "shown_health", "account_label",
-                    "last_tested_at")  # fmt: skip
+                    "shown_tested")  # fmt: skip
     list_filter = ("status", "health", "environment", "provider")
     search_fields = ("name", "account_label", "account_external_id", "provider")
     ordering = ("-created_at",)
@@ -61,6 +63,15 @@ class IntegrationAdmin(MutePages, ConnectPages):
     def shown_health(self, obj: Integration) -> str:
         """The health, colored."""
         return badge(obj.health, obj.get_health_display())
+
+    @admin.display(description=gettext_lazy("last tested"), ordering="link_checked_at")
+    def shown_tested(self, obj: Integration) -> datetime | None:
+        """When a check last ran, by a person or by the clock."""
+        return obj.tested_at
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Integration]:
+        """Take along when each was checked last."""
+        return cast(IntegrationQuerySet, super().get_queryset(request)).with_last_check()
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nothing is edited field by field: the page has its own actions, each with its own permission."""

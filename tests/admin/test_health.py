@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from core import clock
+from dispatch.models import Link
 from integrations.admin.health import changes, health_context
 from integrations.models import Integration
 from integrations.services.health import RECOVERING
@@ -44,6 +45,19 @@ def keep(place: Place, *rows: tuple[int, str, str]) -> Integration:
                 detail=detail,
             )  # fmt: skip
     return integration
+
+
+class TestList:
+    def test_says_when_the_clock_checked(
+        self, place: Place, member: Callable[..., Any], enter: Callable[[Any], Client]
+    ) -> None:
+        Link.objects.filter(organization_schema=place.organization.schema_name).update(
+            last_checked_at=datetime(2031, 5, 4, 3, 2, tzinfo=UTC)
+        )
+
+        page = enter(member("owner")).get(place.url("integrations/integration/"))
+
+        assert "May 4, 2031" in page.content.decode()
 
 
 class TestChanges:
