@@ -12,7 +12,7 @@ import smtplib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.utils import make_msgid
+from email.utils import parseaddr
 from uuid import UUID
 
 from django.core.mail import EmailMultiAlternatives
@@ -232,13 +232,16 @@ def _composed(
         text, html = (render_to_string(f"mail/notes.{kind}", context) for kind in ("txt", "html"))
     message = EmailMultiAlternatives(subject, text, to=[user.email])
     # The entry's id: a mail that was taken just before a crash is sent again and told apart by nobody but machines.
-    message.extra_headers = {"Message-ID": _message_id(entry_id), "Auto-Submitted": "auto-generated"}
+    message.extra_headers = {
+        "Message-ID": _message_id(entry_id, message.from_email),
+        "Auto-Submitted": "auto-generated",
+    }
     message.attach_alternative(html, "text/html")
     return message
 
 
-def _message_id(entry_id: UUID) -> str:
-    domain = make_msgid().rpartition("@")[2].rstrip(">")
+def _message_id(entry_id: UUID, sender: str) -> str:
+    domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
     return f"<{entry_id}@{domain}>"
 
 
