@@ -183,6 +183,7 @@ class Supervisor:
         elif running.restart_at is None and self._is_silent(running, now):
             self.say(f"{name} runs but takes no work; it is ended and starts again")
             _signal_group(running.process, signal.SIGKILL)
+            running.process.wait()  # SIGKILL: at once; the next tick finds it dead
 
     def _is_silent(self, running: Running, now: float) -> bool:
         heard = [self.running.get(name) for name in running.part.hears]
