@@ -249,7 +249,7 @@ def work_deliveries() -> int:
     together: dict[object, list[Claim]] = {}
     for claim in claim_deliveries(batch=DELIVERIES):
         together.setdefault(claim.link_id or claim.id, []).append(claim)
-    waiting, begun = list(together.values()), 0
+    waiting, begun = sorted(together.values(), key=len), 0  # one that came alone does not wait for five of another link
     while waiting and clock.now() - started <= WORK_FOR:
         claims = waiting.pop(0)
         process(*claims, fetch_elsewhere=_fetch_elsewhere if settings.OUTBOUND_THREADS else None)
