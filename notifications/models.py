@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core import clock
 from core.ids import new_id
+from notifications.endpoints import models as endpoints  # noqa: F401  its tables are this app's
 
 
 class Notification(models.Model):
