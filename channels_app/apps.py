@@ -13,6 +13,7 @@ class ChannelsConfig(AppConfig):
     handlers = {
         "inbound": "channels_app.inbound.handle",
         "published": {"integration.disconnected": "channels_app.outbox.fail_canceled"},
+        "payloads": dict.fromkeys(("message.received", "message.status_changed"), "channels_app.api.payloads.messages"),
         "panels": ["channels_app.admin.conversations.LATEST"],
         "personal_data": "channels_app.personal_data.PERSONAL_DATA",
         "outbox": {

@@ -4,6 +4,11 @@ from typing import Any, ClassVar
 
 from django.apps import AppConfig
 
+from notifications.endpoints.catalogue import TYPES
+
+_OF_INTEGRATIONS = [name for name in TYPES if name.partition(".")[0] in {"integration", "credential"}]
+_OF_ISSUES = [name for name in TYPES if name.startswith("issue.")]
+
 
 class IntegrationsConfig(AppConfig):
     """Tables of an organization: Integration, Credential, Event, Issue."""
@@ -16,6 +21,13 @@ class IntegrationsConfig(AppConfig):
             "credential.retire": "integrations.services.rotation.RETIRE_CREDENTIAL",
             "notification.mail": "integrations.services.mailing.SEND_MAIL",
             "event.publish": "integrations.services.outbox.PUBLISH_EVENT",
+            "endpoint.deliver": "integrations.services.endpoints.DELIVER_EVENT",
+            "endpoint.probe": "integrations.services.endpoints.PROBE_ENDPOINT",
+        },
+        "published": dict.fromkeys(TYPES, "integrations.services.endpoints.keep"),
+        "payloads": {
+            **dict.fromkeys(_OF_INTEGRATIONS, "integrations.api.payloads.integrations"),
+            **dict.fromkeys(_OF_ISSUES, "integrations.api.payloads.issues"),
         },
     }
 

@@ -48,6 +48,7 @@ class _Loaded:
     published: dict[str, list[Callable[..., None]]] = field(default_factory=dict)
     panels: list[Any] = field(default_factory=list)
     personal_data: list[Any] = field(default_factory=list)
+    composers: dict[str, Callable[..., Any]] = field(default_factory=dict)
 
 
 _loaded = _Loaded()
@@ -70,6 +71,7 @@ def load() -> None:
     _loaded.providers, _loaded.inbound = fresh.providers, fresh.inbound
     _loaded.outbox, _loaded.published = fresh.outbox, fresh.published
     _loaded.panels, _loaded.personal_data = fresh.panels, fresh.personal_data
+    _loaded.composers = fresh.composers
 
 
 def providers() -> Mapping[str, type[Provider]]:
@@ -133,6 +135,11 @@ def subscribers(event_type: str) -> list[Callable[..., None]]:
     return _loaded.published.get(event_type, [])
 
 
+def composer(event_type: str) -> Callable[..., Any]:
+    """Return what composes the payloads of a type; see `notifications.endpoints.payloads.Composer`."""
+    return _loaded.composers[event_type]
+
+
 def _providers_of(app_name: str, category: Category) -> list[type[Provider]]:
     package = importlib.import_module(f"{app_name}.providers")
     found = []
@@ -157,6 +164,8 @@ def _resolve_handlers(app_name: str, handlers: Mapping[str, Any], fresh: _Loaded
             fresh.outbox[kind] = import_string(path)
         for event_type, path in handlers.get("published", {}).items():
             fresh.published.setdefault(event_type, []).append(import_string(path))
+        for event_type, path in handlers.get("payloads", {}).items():
+            fresh.composers[event_type] = import_string(path)
         fresh.panels += [import_string(path) for path in handlers.get("panels", ())]
         if path := handlers.get("personal_data"):
             fresh.personal_data.append(import_string(path))

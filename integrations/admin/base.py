@@ -38,6 +38,7 @@ NOUNS = {
     "healthcheck": "health_check",
     "usagerecord": "usage_record",
     "storedfile": "file",
+    "eventendpoint": "event_endpoint",
 }
 """The words of the audit trail for models whose class name is another; the rest are called like their class."""
 

@@ -32,6 +32,8 @@ KINDS: dict[str, Any] = {
     "credential.retire": gettext_lazy("Retire a replaced key"),
     "event.publish": gettext_lazy("Tell listeners inside"),
     "notification.mail": gettext_lazy("Send a mail"),
+    "endpoint.deliver": gettext_lazy("Tell an event endpoint"),
+    "endpoint.probe": gettext_lazy("Test a switched off endpoint"),
 }
 """Kinds of work in words; one that is not here is shown as it is stored."""
 
