@@ -2,10 +2,11 @@
 
 from django.urls import URLPattern, path, re_path
 
-from integrations.api import catalogue, connections, history, members, organization, outbox, usage
+from integrations.api import catalogue, connections, endpoints, history, members, organization, outbox, usage
 from integrations.api.views import UnknownAddress
 
 _ONE = "integrations/<str:integration_id>/"
+_ENDPOINT = "event-endpoints/<str:endpoint_id>/"
 _DELIVERY = f"{_ONE}deliveries/<str:delivery_id>/"
 
 urlpatterns: list[URLPattern] = [
@@ -32,6 +33,14 @@ urlpatterns: list[URLPattern] = [
     path("api-keys/<str:key_id>/", organization.ApiKeyView.as_view(), name="api-key"),
     path("members/", members.MembersView.as_view(), name="members"),
     path("members/<str:member_id>/", members.MemberView.as_view(), name="member"),
+    path("event-endpoints/", endpoints.EndpointsView.as_view(), name="event-endpoints"),
+    path(_ENDPOINT, endpoints.EndpointView.as_view(), name="event-endpoint"),
+    path(f"{_ENDPOINT}rotate-secret/", endpoints.RotateSecretView.as_view(), name="event-endpoint-rotate-secret"),
+    path(f"{_ENDPOINT}test/", endpoints.TestView.as_view(), name="event-endpoint-test"),
+    path(f"{_ENDPOINT}attempts/", endpoints.AttemptsView.as_view(), name="event-endpoint-attempts"),
+    path(f"{_ENDPOINT}replay/", endpoints.ReplayView.as_view(), name="event-endpoint-replay"),
+    path("events/", endpoints.EventsView.as_view(), name="events"),
+    path("event-types/", endpoints.EventTypesView.as_view(), name="event-types"),
     path("usage/", usage.UsageView.as_view(), name="usage"),
     path("audit-entries/", organization.AuditEntriesView.as_view(), name="audit-entries"),
     path("audit-entries/verify/", organization.AuditVerificationView.as_view(), name="audit-entries-verify"),
