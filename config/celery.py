@@ -24,6 +24,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep_incidents": {"task": "integrations.tasks.sweep_incidents", "schedule": 30.0, "queue": "refresh"},
     "sweep_breakers": {"task": "integrations.tasks.sweep_breakers", "schedule": 10.0, "queue": "refresh"},
     "sweep_alerts": {"task": "integrations.tasks.sweep_alerts", "schedule": 60.0, "queue": "bulk"},
+    "sweep_endpoints": {"task": "integrations.tasks.sweep_endpoints", "schedule": 60.0, "queue": "bulk"},
     "sweep_mail": {"task": "integrations.tasks.sweep_mail", "schedule": 60.0, "queue": "bulk"},
     "sweep_drift": {"task": "integrations.tasks.sweep_drift", "schedule": 60.0, "queue": "bulk"},
     "sweep_reconcile": {"task": "integrations.tasks.sweep_reconcile", "schedule": 60.0, "queue": "bulk"},

@@ -20,6 +20,7 @@ from integrations.services import (
     breakers,
     crew,
     drift,
+    endpoints,
     expiry,
     incidents,
     outbox,
@@ -50,6 +51,7 @@ LOCKS = {
     "rhythms": 7_405_124,
     "silence": 7_405_125,
     "breakers": 7_405_130,
+    "endpoints": 7_405_140,
 }
 """Advisory locks of the sweeps: held for one transaction, lost with its connection, so nothing can hang on one."""
 
@@ -175,6 +177,13 @@ def sweep_mail(**kwargs: object) -> None:
     """Begin the daily mails that are due."""
     if _alone("mail"):
         mail.begin_digests()
+
+
+@shared_task(base=PublicTask, name="integrations.tasks.sweep_endpoints")
+def sweep_endpoints(**kwargs: object) -> None:
+    """Test the event endpoints that were switched off, and let go what was told long ago."""
+    if _alone("endpoints"):
+        endpoints.sweep()
 
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_breakers")
