@@ -2,8 +2,8 @@
 A backlog: stored webhooks that waited while no worker ran, worked off by one worker as the product starts it.
 
 Once all of one link, once over 100 links of 20 organizations. While it drains, another organization's webhooks come
-in, one every two seconds: how long they take tells whether a backlog starves what is new. PostgreSQL, Redis and the worker
-share the machine's cores. BENCH_ROUNDS sets the rounds (1; with LONG=1 3), BENCH_SCALE the size.
+in, one every two seconds: how long they take tells whether a backlog starves what is new. PostgreSQL, Redis and the
+worker share the machine's cores. BENCH_ROUNDS sets the rounds (1; with LONG=1 3), BENCH_SCALE the size.
 """
 
 from __future__ import annotations
