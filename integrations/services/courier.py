@@ -8,6 +8,7 @@ the time in which storing is tried, so that a second call with a spent token nee
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -69,21 +70,21 @@ class Errand:
     until: datetime
 
 
-def work(courier: UUID) -> None:
+def work(courier: UUID, *, is_stopped: threading.Event) -> None:
     """
-    Renew what is due or asked for until nothing was for `LINGER_S`, for `SERVE_S` at most.
+    Renew what is due or asked for until nothing was for `LINGER_S`, for `SERVE_S` at most, or until stopped.
 
-    The caller holds the lock that `courier` names. Without a database there is nothing to do either, apart from
-    storing what was fetched.
+    The caller holds the lock that `courier` names. What has begun is ended and stored in any case. Without a database
+    there is nothing to do either, apart from that.
     """
     ends_at = time.monotonic() + SERVE_S
     leaves_at = time.monotonic() + LINGER_S
     running: dict[Future[None], Errand] = {}
     _release_dead(courier)
     with ThreadPoolExecutor(CALLS, thread_name_prefix="courier") as pool:
-        while running or time.monotonic() < min(leaves_at, ends_at):
+        while running or (time.monotonic() < min(leaves_at, ends_at) and not is_stopped.is_set()):
             try:
-                if time.monotonic() < ends_at:
+                if time.monotonic() < ends_at and not is_stopped.is_set():
                     _fill(running, pool, courier)
             except OperationalError as error:
                 log.warning("courier.no_database", error=type(error).__name__)

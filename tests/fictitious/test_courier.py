@@ -169,6 +169,65 @@ class TestSweep:
             assert Call.objects.filter(operation="refresh").count() == 1
 
 
+@pytest.fixture
+def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Path]:
+    """The lock of a courier of the test's database at full pace: when it is idle it stays for ten seconds."""
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.fictitious.race.settings")
+    monkeypatch.setenv("TEST_DATA_DIR", str(settings.DATA_DIR))
+    monkeypatch.setenv("TEST_DATABASE_NAME", settings.TEST_DATABASE)
+    monkeypatch.setenv("PROVIDER_URL_PARCELBOX", settings.PROVIDER_OVERRIDES["parcelbox"][""])
+    monkeypatch.setenv("TIME_SCALE", "1")
+    lock = courier_process.lock_file(tmp_path, "here/one")
+    yield lock
+    assert courier_process.stop(tmp_path, wait_s=WITHIN_S)
+
+
+def ask(shop: Shop) -> None:
+    """Want new tokens, and wait for nothing."""
+    with in_organization(shop.organization):
+        tokens._ask(shop.integration, 1, None)
+    connections.close_all()
+
+
+class TestStop:
+    def test_one_that_is_idle_ends_at_once(self, committed: Shop, vendor: Parcelbox, lock: Path) -> None:
+        ask(committed)
+        courier_process.ensure(lock, folder=settings.BASE_DIR)
+        until(lambda: versions(committed) == [1, 2])
+        time.sleep(0.5)
+        assert courier_process.is_at_work(lock)
+
+        assert courier_process.stop(lock.parent, wait_s=3.0)
+
+    def test_one_at_work_stores_what_the_vendor_answers_first(
+        self, committed: Shop, vendor: Parcelbox, lock: Path
+    ) -> None:
+        vendor.late_s = 2.0
+        ask(committed)
+        courier_process.ensure(lock, folder=settings.BASE_DIR)
+        until(lambda: vendor.count("/token") == 1)
+
+        assert not courier_process.stop(lock.parent, wait_s=0)
+
+        assert versions(committed) == [1]
+        assert courier_process.stop(lock.parent, wait_s=5.0)
+        assert versions(committed) == [1, 2]
+
+    def test_nobody_else_is_asked(self, tmp_path: Path) -> None:
+        left = courier_process.lock_file(tmp_path, "here/one")
+        left.write_text(str(os.getpid()))  # of a courier that was killed; the number is another process's by now
+
+        assert courier_process.stop(tmp_path, wait_s=0)
+
+    def test_one_that_ended_leaves_no_number(self, tmp_path: Path) -> None:
+        left = courier_process.lock_file(tmp_path, "here/one")
+
+        with courier_process.held(left):
+            assert left.read_text() == str(os.getpid())
+
+        assert left.read_text() == ""
+
+
 class TestProcess:
     def test_there_is_one_per_database(self, tmp_path: Path) -> None:
         lock = courier_process.lock_file(tmp_path, "here/one")

@@ -420,7 +420,7 @@ class TestSweep:
             tokens._ask(shop.integration, 1, None)
         monkeypatch.setattr(courier, "SERVE_S", 0.0)
 
-        courier.work(uuid4())
+        courier.work(uuid4(), is_stopped=threading.Event())
 
         assert Link.objects.get(pk=shop.integration.pk).refresh_id is None
         assert courier.is_anything_due()
