@@ -45,7 +45,7 @@ ONSET = timedelta(seconds=scaled(3600))
 """A credential or a permission that was refused longer ago than this is its owner's matter, not the vendor's."""
 
 EVIDENCE_PERIODS = 1.2
-"""A canary is probed once in a period, give or take a tenth: what is older than this says nothing of now."""
+"""A link's turn comes about once in a period: what is older than this says nothing of now."""
 
 QUIET_PERIODS = 2
 """A vendor that is never probed by the clock is given this long without a failure before its work goes on."""
@@ -221,7 +221,7 @@ def _follow(incident: ProviderIncident) -> None:
     Note that the incident lasts, or end it.
 
     It ends when, of the links with fresh evidence, fewer than half of the opening share fail, for as long as it
-    took to open. With canaries probed once a period that is within two periods of the vendor's recovery.
+    took to open. With a link asked about once a period that is within two periods of the vendor's recovery.
     """
     if not incident.links:
         return  # opened by hand: closed by hand

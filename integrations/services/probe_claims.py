@@ -7,7 +7,7 @@ claim different links.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,13 +19,10 @@ from core import clock
 from core.pace import scaled
 from dispatch.models import LEASE, Link, LinkStatus, Vendor
 from integrations import registry
-from integrations.contract.health import INCIDENT_FACTOR, POSTPONED_PERIODS, Health
+from integrations.contract.health import POSTPONED_PERIODS, Health, incident_round
 from integrations.services.links import jitter
 
 CHECKED = (LinkStatus.ACTIVE, LinkStatus.NEEDS_REAUTH)
-
-CANARIES = 20
-"""Links of a vendor that keep their pace during its incident: enough to see its end, few enough to spare it."""
 
 ORGANIZATIONS = 24
 """A claim takes what is due of so many organizations, the longest waiting first: they are read one by one."""
@@ -57,6 +54,14 @@ _TRAFFIC = """
             AND call.day >= %(first_day)s AND call.day <= %(today)s
     )
     FROM unnest(%(ids)s::uuid[], %(since)s::timestamptz[]) AS known (id, since)
+"""
+
+_PLACES = """
+    SELECT id, place, count FROM (
+        SELECT id, row_number() OVER (ORDER BY id) AS place, count(*) OVER () AS count
+        FROM dispatch_link
+        WHERE provider = %(provider)s AND status = ANY(%(checked)s) AND next_check_at IS NOT NULL
+    ) known WHERE id = ANY(%(ids)s)
 """
 
 _MOVE = """
@@ -149,20 +154,36 @@ def _postponed(claimed: Sequence[Link], now: datetime) -> dict[UUID, datetime | 
 
 
 def _slowed_by_incident(links: Sequence[Link], now: datetime) -> dict[UUID, datetime]:
+    """When the turn of each link comes whose vendor has an incident; left out are those whose turn it is."""
     providers = {link.provider for link in links}
-    struck = Vendor.objects.filter(provider__in=providers).exclude(incident_class="").values_list("provider", flat=True)
+    struck = Vendor.objects.filter(provider__in=providers).exclude(incident_class="")
     slowed = {}
-    for provider in struck:
-        kept = _canaries(provider)
-        for link in links:
-            if link.provider == provider and link.id not in kept and link.last_checked_at is not None:
-                slowed[link.id] = link.last_checked_at + _periods(link, INCIDENT_FACTOR)
-    return {link_id: due for link_id, due in slowed.items() if due > now}
+    for provider, since in struck.values_list("provider", "incident_since"):
+        of_vendor = [link for link in links if link.provider == provider]
+        for link, turn, round_ in _turns(provider, of_vendor, now):
+            seen = max(filter(None, (link.last_checked_at, since)), default=None)
+            if seen is not None and turn <= seen:
+                slowed[link.id] = turn + round_
+    return slowed
 
 
-def _canaries(provider: str) -> Collection[UUID]:
-    active = Link.objects.filter(provider=provider, status=LinkStatus.ACTIVE, next_check_at__isnull=False)
-    return set(active.order_by("id").values_list("id", flat=True)[:CANARIES])
+def _turns(provider: str, links: Sequence[Link], now: datetime) -> Iterator[tuple[Link, datetime, timedelta]]:
+    """
+    Yield links with the last moment at which it was their turn, and how long a round takes.
+
+    The turns of a vendor's links are spread evenly, so that the next answer never is further away than a period or so,
+    and one link whose own credential is broken does not speak for all.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_PLACES, {"provider": provider, "checked": list(CHECKED), "ids": [link.id for link in links]})
+        places = {link_id: (place, count) for link_id, place, count in cursor.fetchall()}
+    period_s = scaled(registry.provider(provider).spec.health.period_s)
+    for link in links:
+        if link.id in places:
+            place, count = places[link.id]
+            round_s = period_s * incident_round(count)
+            since_turn_s = (now.timestamp() - round_s * place / count) % round_s
+            yield link, now - timedelta(seconds=since_turn_s), timedelta(seconds=round_s)
 
 
 def _proved_by_traffic(links: Iterable[Link], now: datetime) -> dict[UUID, datetime]:

@@ -24,7 +24,7 @@ from integrations.contract import (
     RateLimited,
     Unavailable,
 )
-from integrations.contract.health import INCIDENT_FACTOR
+from integrations.contract.health import INCIDENT_FACTOR, incident_round
 from integrations.models import Issue
 from integrations.outbound.gate import HELD_BACK
 from integrations.services import health, probe_claims, probing
@@ -385,22 +385,41 @@ class TestProbe:
 
 class TestIncident:
     @pytest.fixture
-    def struck(self, checked: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
-        """An incident; the other shop is the only canary."""
-        Vendor.objects.update_or_create(provider="parcelbox", defaults={"incident_class": "Unavailable"})
-        monkeypatch.setattr(probe_claims, "CANARIES", 1)
-        assert Link.objects.order_by("id").first().id == checked.integration.id
-        Link.objects.update(last_checked_at=clock.now() - LATER)
+    def struck(self, checked: Shop, other_shop: Shop) -> Shop:
+        """An incident that began before the turn of both shops last came."""
+        since = clock.now() - PERIOD * INCIDENT_FACTOR
+        facts = {"incident_class": "Unavailable", "incident_since": since}
+        Vendor.objects.update_or_create(provider="parcelbox", defaults=facts)
+        Link.objects.update(last_checked_at=since)
         return checked
 
-    def test_slows_all_but_the_canaries(self, struck: Shop, other_shop: Shop, vendor: Parcelbox) -> None:
-        assert check_due_links(**PATIENCE) == 1
+    def test_lets_each_link_have_one_turn_in_a_round(self, struck: Shop, vendor: Parcelbox) -> None:
+        assert check_due_links(**PATIENCE) == 2
 
-        assert vendor.count(CHECK) == 1
-        slowed = link_of(other_shop)
-        assert slowed.next_check_at - slowed.last_checked_at > PERIOD * INCIDENT_FACTOR * 0.85
-        with clock.shifted(PERIOD * INCIDENT_FACTOR):
+        with clock.shifted(timedelta(seconds=1)):
+            Link.objects.update(next_check_at=clock.now())
+            assert check_due_links(**PATIENCE) == 0
+            turns = list(Link.objects.order_by("id").values_list("next_check_at", flat=True))
+        assert vendor.count(CHECK) == 2
+        round_ = PERIOD * INCIDENT_FACTOR
+        assert max(turns) - clock.now() <= round_ + timedelta(seconds=1)
+        assert abs(max(turns) - min(turns) - round_ / 2) < timedelta(seconds=1)
+        with clock.shifted(max(turns) - clock.now() + timedelta(seconds=1)):
             assert check_due_links(**PATIENCE) == 2
+
+    def test_asks_nobody_when_it_begins(self, struck: Shop, vendor: Parcelbox) -> None:
+        Vendor.objects.update(incident_since=clock.now())
+
+        assert check_due_links(**PATIENCE) == 0
+
+        assert vendor.count(CHECK) == 0
+
+    @pytest.mark.parametrize(
+        ("links", "round_", "checks"), [(1, 6, 1), (5, 6, 1), (9, 9, 1), (12, 10, 2), (200, 10, 20), (10_000, 500, 20)]
+    )
+    def test_spares_the_vendor_however_many_links_it_has(self, links: int, round_: float, checks: int) -> None:
+        assert incident_round(links) == round_
+        assert links / incident_round(links) <= checks
 
     def test_its_end_makes_all_due_over_one_period(self, struck: Shop, other_shop: Shop) -> None:
         check_due_links(**PATIENCE)
