@@ -248,12 +248,12 @@ class VendorForm(forms.ModelForm):
 
     class Meta:
         model = Vendor
-        fields = ("provider", "is_enabled", "transfer_mechanism", "incident", "incident_since")
+        fields = ("provider", "is_enabled", "transfer_mechanism")
 
 
 @admin.register(Vendor, site=platform_site)
 class VendorAdmin(BreakerPages):
-    """Vendors: whether new accounts may be connected, and an incident told once for all organizations."""
+    """Vendors: whether new accounts may be connected. Incidents are shown; they open and close on their own pages."""
 
     form = VendorForm
     list_display = ("provider", "is_enabled", "shown_breaker", "transfer_mechanism", "incident", "incident_since")
@@ -261,8 +261,8 @@ class VendorAdmin(BreakerPages):
     ordering = ("provider",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """The key is chosen once."""
-        return ("provider", "shown_breaker") if obj else ()
+        """The key is chosen once; what the engine knows of the vendor is shown."""
+        return ("provider", "shown_breaker", "incident", "incident_since") if obj else ()
 
 
 class OAuthAppForm(forms.ModelForm):

@@ -90,7 +90,7 @@ class TestInbox:
 class TestRows:
     def test_a_vendor_is_one_of_the_registry(self, browser: Client, db: None) -> None:
         browser.post("/admin/dispatch/vendor/add/", {"provider": "nosuch", "is_enabled": "on"})
-        browser.post("/admin/dispatch/vendor/add/", {"provider": "whatsapp", "incident": "Slow."})
+        browser.post("/admin/dispatch/vendor/add/", {"provider": "whatsapp"})
 
         assert list(Vendor.objects.values_list("provider", "is_enabled")) == [("whatsapp", False)]
         assert AuditEntry.objects.filter(action="vendor.created").count() == 1
@@ -98,10 +98,20 @@ class TestRows:
     def test_the_history_of_what_the_admin_changed_is_the_audit_trail(self, browser: Client, db: None) -> None:
         Vendor.objects.create(provider="whatsapp")
 
-        browser.post("/admin/dispatch/vendor/whatsapp/change/", {"is_enabled": "on", "incident": "Slow."})
+        browser.post("/admin/dispatch/vendor/whatsapp/change/", {"is_enabled": "on", "transfer_mechanism": "none"})
 
         page = browser.get("/admin/dispatch/vendor/whatsapp/history/").content.decode()
         assert "vendor.changed" in page
+
+    def test_an_incident_is_not_written_into_the_vendor_by_hand(self, browser: Client, db: None) -> None:
+        Vendor.objects.create(provider="whatsapp", incident="Slow.", incident_class="Unavailable")
+
+        browser.post("/admin/dispatch/vendor/whatsapp/change/", {"is_enabled": "on", "incident": ""})
+
+        assert Vendor.objects.get().incident == "Slow."
+        page = browser.get("/admin/dispatch/vendor/whatsapp/change/").content.decode()
+        assert "Slow." in page
+        assert 'name="incident"' not in page
 
     def test_a_user_is_made_without_a_password(self, browser: Client, db: None) -> None:
         browser.post(
