@@ -78,12 +78,13 @@ def hold_link(link_id: UUID, *, wait_s: float) -> None:
     Let all work of an integration wait, what is in a worker's hands included, and what is added meanwhile.
 
     Rows that another transaction holds are passed over: their worker meets the same limit. No hold shortens another.
+    The Link is locked before its entries, as everywhere.
     """
     until = Value(clock.now() + timedelta(seconds=wait_s))
+    Link.objects.filter(pk=link_id).update(not_before=Greatest(until, F("not_before")))
     open_ = OutboxEntry.objects.filter(link_id=link_id, status__in=[OutboxStatus.WAITING, OutboxStatus.WORKING])
     free = open_.select_for_update(skip_locked=True).values("pk")
     OutboxEntry.objects.filter(pk__in=free).update(not_before=_until_deadline(Greatest(until, F("not_before"))))
-    Link.objects.filter(pk=link_id).update(not_before=Greatest(until, F("not_before")))
 
 
 def park(entry: OutboxEntry, error: ProviderError) -> None:

@@ -18,11 +18,11 @@ from audit.services import Actor
 from core.ids import new_id
 from dispatch import outbox
 from dispatch.claims import claim_outbox
-from dispatch.models import Link, OutboxEntry
+from dispatch.models import Link, LinkStatus, OutboxEntry, OutboxStatus
 from integrations import registry
-from integrations.contract import ProviderError
+from integrations.contract import ProviderError, Unavailable
 from integrations.services import outbox_actions
-from integrations.services.entries import hold_link
+from integrations.services.entries import hold_link, park
 from integrations.services.outbox import release_held, work_entry
 from tenants.context import in_organization
 
@@ -146,3 +146,23 @@ class TestAtOnce:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM dispatch_outboxentry WHERE link_id = %s AND crashes > 0", [link_id])
             assert cursor.fetchone() == (0,)
+
+    def test_parking_and_holding_never_wait_for_each_other(self, race: tuple[Race, Any, UUID]) -> None:
+        _handler, organization, link_id = race
+        Link.objects.filter(pk=link_id).update(status=LinkStatus.DISABLED)
+        entries = OutboxEntry.objects.filter(link_id=link_id)
+        entries.update(status=OutboxStatus.WORKING, lease_id=link_id, attempts=50)
+
+        def hold() -> None:
+            with in_organization(organization):
+                for _ in range(ENTRIES):
+                    hold_link(link_id, wait_s=60)
+
+        def park_all() -> None:
+            with in_organization(organization):
+                for entry in entries.order_by("id"):
+                    park(entry, Unavailable("test"))
+
+        at_once(hold, hold, park_all)
+
+        assert set(entries.values_list("status", flat=True)) == {OutboxStatus.PARKED}
