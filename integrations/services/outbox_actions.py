@@ -37,6 +37,8 @@ def cancel(entry: OutboxEntry, *, actor: Actor) -> OutboxEntry:
 
     :raises NotWaiting: it is being worked on, or has ended
     """
+    # The integration first, which the handler may lock: a reconnect holds it while it releases what is parked.
+    Integration.objects.select_for_update().filter(pk__in=[entry.link_id]).first()
     fresh = _locked(entry)
     if fresh.status not in CANCELABLE:
         raise NotWaiting(_REFUSALS.get(fresh.status, "This work has ended; there is nothing to cancel."))
@@ -44,7 +46,7 @@ def cancel(entry: OutboxEntry, *, actor: Actor) -> OutboxEntry:
     fresh.status, fresh.done_at = OutboxStatus.CANCELED, clock.now()
     fresh.error_class, fresh.error_text = error.name, error.message
     fresh.save(update_fields=["status", "done_at", "error_class", "error_text"])
-    integration = Integration.objects.filter(pk=fresh.link_id).first() if fresh.link_id else None
+    integration = Integration.objects.filter(pk__in=[fresh.link_id]).first()
     registry.outbox_handler(fresh.kind).give_up(fresh, integration, error)
     _record("outbox_entry.canceled", fresh, actor)
     return fresh

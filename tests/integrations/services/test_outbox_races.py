@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from audit.models import AuditEntry
 from audit.services import Actor
@@ -21,9 +21,10 @@ from dispatch.claims import claim_outbox
 from dispatch.models import Link, LinkStatus, OutboxEntry, OutboxStatus
 from integrations import registry
 from integrations.contract import ProviderError, Unavailable
+from integrations.models import Integration
 from integrations.services import outbox_actions
 from integrations.services.entries import hold_link, park
-from integrations.services.outbox import release_held, work_entry
+from integrations.services.outbox import release_held, release_parked, work_entry
 from tenants.context import in_organization
 
 KIND = "test.race"
@@ -39,6 +40,7 @@ class Race:
         self.calls: Counter[str] = Counter()
         self.settled: Counter[str] = Counter()
         self.given_up: Counter[str] = Counter()
+        self.is_giving_up, self.is_reconnecting = threading.Event(), threading.Event()
         self._lock = threading.Lock()
 
     def call(self, entry: OutboxEntry, integration: Any) -> None:
@@ -52,9 +54,13 @@ class Race:
             self.settled[entry.object_id] += 1
 
     def give_up(self, entry: OutboxEntry, integration: Any, error: ProviderError) -> None:
-        """Count a failure."""
+        """Count a failure, and note it at the integration, as those do that open an issue."""
         with self._lock:
             self.given_up[entry.object_id] += 1
+        if integration is not None:
+            self.is_giving_up.set()
+            self.is_reconnecting.wait(0.5)
+            Integration.objects.select_for_update().get(pk=integration.pk)
 
 
 @pytest.fixture
@@ -166,3 +172,29 @@ class TestAtOnce:
         at_once(hold, hold, park_all)
 
         assert set(entries.values_list("status", flat=True)) == {OutboxStatus.PARKED}
+
+    def test_canceling_and_reconnecting_never_wait_for_each_other(self, race: tuple[Race, Any, UUID]) -> None:
+        handler, organization, link_id = race
+        entries = OutboxEntry.objects.filter(link_id=link_id)
+        entries.update(status=OutboxStatus.PARKED)
+        with in_organization(organization):
+            integration = Integration.objects.create(pk=link_id, provider=PROVIDER, name="Race", environment="test")
+
+        def cancel() -> None:
+            with in_organization(organization):
+                outbox_actions.cancel(entries.order_by("id")[0], actor=ACTOR)
+
+        def reconnect() -> None:
+            handler.is_giving_up.wait(10)
+            with in_organization(organization), transaction.atomic():
+                fresh = Integration.objects.select_for_update().get(pk=link_id)
+                handler.is_reconnecting.set()
+                release_parked(fresh)
+
+        try:
+            at_once(cancel, reconnect)
+        finally:
+            with in_organization(organization):
+                integration.delete()
+
+        assert Counter(entries.values_list("status", flat=True)) == {"canceled": 1, "waiting": ENTRIES - 1}
