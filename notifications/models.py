@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from core import clock
 from core.ids import new_id
 from notifications.endpoints import models as endpoints  # noqa: F401  its tables are this app's
+from notifications.texts import said
 
 
 class Notification(models.Model):
@@ -55,12 +55,12 @@ class Notification(models.Model):
     @property
     def said(self) -> str:
         """What happened, in the language that is active."""
-        return _said(self.text, self.details)
+        return said(self.text, self.details)
 
     @property
     def said_action(self) -> str:
         """What to do, in the language that is active."""
-        return _said(self.next_action, self.details)
+        return said(self.next_action, self.details)
 
 
 class MailMode(models.TextChoices):
@@ -149,10 +149,3 @@ class OwedMail(models.Model):
 
     def __str__(self) -> str:
         return f"mail to {self.user_id} about {self.note_id}"
-
-
-def _said(text: str, details: dict[str, str]) -> str:
-    """Translate a text of ours and put its values in; a vendor's words, which hold no names, stay as they are."""
-    if not text:
-        return ""
-    return gettext(text) % details if details else gettext(text)

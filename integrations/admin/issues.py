@@ -30,6 +30,7 @@ CAUSES: dict[str, Any] = {
     "webhook_not_registered": gettext_lazy("Webhook not registered"),
     "disabled_by_system": gettext_lazy("Switched off by the platform"),
     "credential_expiring": gettext_lazy("Credential ends soon"),
+    "webhook_silent": gettext_lazy("No webhooks arrive"),
     "token_not_renewed": gettext_lazy("Token not renewed"),
 }
 """Causes in words; one that is not here, such as a vendor's own, is shown as it is stored."""
@@ -101,7 +102,7 @@ class IssueAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("what happened"))
     def shown_text(self, obj: Issue) -> str:
         """What happened, in the person's language where it is a text of ours."""
-        return _(obj.text)
+        return obj.said
 
     @admin.display(description=gettext_lazy("cause"), ordering="cause")
     def shown_cause(self, obj: Issue) -> str:
@@ -136,7 +137,7 @@ class IssueAdmin(ReadOnlyAdmin):
         return self.page(
             request,
             "registry/issue.html",
-            title=_(issue.text),
+            title=issue.said,
             original=issue,
             issue=issue,
             integration=issue.integration,

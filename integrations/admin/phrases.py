@@ -150,8 +150,6 @@ REMEDIES = (
     _("Reconnect the account: its credential was destroyed."),
     _("Reconnect with a credential of the account that was connected here."),
     _("See the verdicts of the test."),
-    _("Check that the webhook URL can be reached from the internet, then test the connection again."),
-    _("Remove the old key in the provider's dashboard: it still works there."),
     _("Give the id and secret of the app that the access token was made for."),
     _("Give the secret of the app that the access token was made for, and that app's id."),
     _("Assign the WhatsApp Business Account with full control to the system user of this token."),

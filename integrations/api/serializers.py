@@ -323,9 +323,9 @@ class IssueSerializer(Data):
 
     id = serializers.UUIDField()
     cause = serializers.CharField()
-    text = serializers.CharField()
+    text = serializers.CharField(source="english")
     who = serializers.CharField()
-    next_action = serializers.CharField()
+    next_action = serializers.CharField(source="english_action")
     count = serializers.IntegerField()
     opened_at = TimeField()
     last_seen_at = TimeField()

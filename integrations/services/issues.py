@@ -7,8 +7,9 @@ comes back within the hour reopens its issue: nobody is mailed twice about one t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
@@ -39,8 +40,21 @@ FLAPS_WITHIN = timedelta(seconds=scaled(3600))
 
 
 @transaction.atomic
-def open_issue(integration: Integration, *, cause: str, text: str, who: str, next_action: str) -> Issue:
-    """Open an issue, reopen the one that was resolved a moment ago, or count the cause again if it is open."""
+def open_issue(
+    integration: Integration,
+    *,
+    cause: str,
+    text: str,
+    who: str,
+    next_action: str,
+    details: Mapping[str, str] | None = None,
+) -> Issue:
+    """
+    Open an issue, reopen the one that was resolved a moment ago, or count the cause again if it is open.
+
+    :param details: the values that our texts name as %(name)s; none for a vendor's words
+    """
+    told: dict[str, Any] = {"text": text, "who": who, "next_action": next_action, "details": dict(details or {})}
     Integration.objects.select_for_update().filter(pk=integration.pk).first()
     issue = integration.issues.filter(cause=cause, resolved_at=None).first()
     if issue is not None:
@@ -50,11 +64,11 @@ def open_issue(integration: Integration, *, cause: str, text: str, who: str, nex
     recent = integration.issues.filter(cause=cause, resolved_at__gt=clock.now() - FLAPS_WITHIN)
     issue = recent.order_by("-resolved_at").first()
     if issue is not None:
-        issue.mark_reopened(text=text, who=who, next_action=next_action)
+        issue.mark_reopened(**told)
         for note in reopen_notes(issue.id):
             _owe_mail(integration, issue, note)
     else:
-        issue = Issue.objects.create(integration=integration, cause=cause, text=text, who=who, next_action=next_action)
+        issue = Issue.objects.create(integration=integration, cause=cause, **told)
         _owe_mail(integration, issue, _note(integration, issue))
     outbox.publish(OPENED, str(issue.id))
     _count_open(integration)
@@ -146,6 +160,7 @@ def _note(integration: Integration, issue: Issue) -> Notification:
         title=named(integration),
         text=issue.text,
         next_action=issue.next_action,
+        details=issue.details,
         provider=integration.provider,
         issue_id=issue.id,
         target=("integration", integration.id),

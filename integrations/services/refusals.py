@@ -18,6 +18,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
+from django.utils.translation import gettext_noop
 
 from core import clock
 from core.pace import scaled
@@ -30,6 +31,10 @@ from integrations.services.providers import provider_for
 
 NOT_RENEWED = "token_not_renewed"
 """The cause of the issue that warns while the integration still works."""
+
+WORKS_UNTIL = gettext_noop("The provider refuses to renew this connection. It still works until %(until)s.")
+WORKS_FOR_NOW = gettext_noop("The provider refuses to renew this connection. How long it still works is not known.")
+RECONNECT_BEFORE = gettext_noop("Reconnect the account before then: nothing is interrupted if you do.")
 
 RETRY_S, RETRY_LONGEST_S = scaled(60.0), scaled(900.0)
 """Doubled with each try; a margin before the end is a quarter of an hour or more, and holds several."""
@@ -147,13 +152,13 @@ def _after_broken(failed: _Failed) -> datetime:
 
 
 def _after_refused_but_working(failed: _Failed) -> datetime:
-    ends = f"until {failed.expires_at:%Y-%m-%d %H:%M} UTC" if failed.expires_at else "for a time the provider knows"
     issues.open_issue(
         failed.integration,
         cause=NOT_RENEWED,
-        text=f"The provider refuses to renew this connection. It still works {ends}.",
+        text=WORKS_UNTIL if failed.expires_at else WORKS_FOR_NOW,
         who="user",
-        next_action="Reconnect the account before then: nothing is interrupted if you do.",
+        next_action=RECONNECT_BEFORE,
+        details={"until": f"{failed.expires_at:%Y-%m-%d %H:%M} UTC"} if failed.expires_at else None,
     )
     rest_s = (failed.expires_at - clock.now()).total_seconds() / 2 if failed.expires_at else RETRY_OF_REFUSED_LONGEST_S
     wait_s = min(max(rest_s, RETRY_OF_REFUSED_S), RETRY_OF_REFUSED_LONGEST_S)

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from audit.services import Actor, record
 from core import clock
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 RETIRE = "credential.retire"
 NOT_RETIRED = "credential_not_retired"
+NOT_REMOVED = gettext_noop("The replaced credential could not be removed at the provider. %(why)s")
+REMOVE_IT = gettext_noop("Remove the old key in the provider's dashboard: it still works there.")
 
 RETIRE_AFTER = timedelta(minutes=6)
 """A call that opened the old credential just before the switch may last 5 minutes, the longest deadline of all."""
@@ -145,9 +148,10 @@ class RetireCredential:
         issues.open_issue(
             integration,
             cause=NOT_RETIRED,
-            text=f"The replaced credential could not be removed at the provider. {error.message}",
+            text=NOT_REMOVED,
             who="user",
-            next_action="Remove the old key in the provider's dashboard: it still works there.",
+            next_action=REMOVE_IT,
+            details={"why": error.message},
         )
 
 

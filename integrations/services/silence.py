@@ -38,6 +38,27 @@ ALL_IN_ORDER = gettext_noop(
     "%(provider)s says that the webhook is in order and nothing was missed."
 )
 
+DRIFTED = gettext_noop(
+    "No webhook since %(since)s; usually every %(usual)s. "
+    "The webhook was missing at %(provider)s; it is being registered again."
+)
+MISSED = gettext_noop(
+    "No webhook since %(since)s; usually every %(usual)s. Missed events fetched from %(provider)s: %(missed)s."
+)
+DRIFTED_AND_MISSED = gettext_noop(
+    "No webhook since %(since)s; usually every %(usual)s. "
+    "The webhook was missing at %(provider)s; it is being registered again. "
+    "Missed events fetched from %(provider)s: %(missed)s."
+)
+NOT_TOLD = gettext_noop(
+    "No webhook since %(since)s; usually every %(usual)s. %(provider)s cannot tell us whether something was missed."
+)
+CLOSES_ITSELF = gettext_noop("Nothing to do: this closes when the next webhook arrives.")
+CHECK_URL = gettext_noop("Check that the webhook URL can be reached and that it is set at the provider.")
+LOOK_THERE = gettext_noop(
+    "Look at the provider whether it still posts to the webhook URL; if so there is nothing to do."
+)
+
 BATCH = 200
 WORK_FOR = timedelta(seconds=scaled(40))
 LEASE = timedelta(seconds=scaled(600))
@@ -218,33 +239,26 @@ def _ask(integration: Integration) -> Answer:
 
 def _tell_found(integration: Integration, rhythm: Rhythm, answer: Answer) -> None:
     """Open the one issue that says what was lost and what was repaired."""
-    label = integration.provider_class.spec.label
-    parts = [_silence(rhythm)]
-    if answer.drift is Found.DRIFTED:
-        parts.append(f"The webhook was missing at {label}; it is being registered again.")
-    if answer.missed:
-        parts.append(f"Missed events fetched from {label}: {answer.missed}.")
     is_mended = answer.drift is Found.DRIFTED
+    mended = DRIFTED_AND_MISSED if answer.missed else DRIFTED
     issues.open_issue(
         integration,
         cause=SILENT,
-        text=" ".join(parts),
+        text=mended if is_mended else MISSED,
         who="nobody" if is_mended else "user",
-        next_action="Nothing to do: this closes when the next webhook arrives."
-        if is_mended
-        else "Check that the webhook URL can be reached and that it is set at the provider.",
+        next_action=CLOSES_ITSELF if is_mended else CHECK_URL,
+        details={**_facts(integration, rhythm), "missed": str(answer.missed)},
     )
 
 
 def _tell_silent(integration: Integration, rhythm: Rhythm, answer: Answer) -> None:
     """Leave a note where the vendor says that all is well; open an issue where it cannot be asked."""
-    label = integration.provider_class.spec.label
     if answer.was_asked:
         notify(
             kind=NOTE,
             title=issues.named(integration),
             text=ALL_IN_ORDER,
-            details={**_facts(rhythm), "provider": label},
+            details=_facts(integration, rhythm),
             provider=integration.provider,
             target=("integration", integration.id),
             page="integrations_integration_change",
@@ -253,19 +267,17 @@ def _tell_silent(integration: Integration, rhythm: Rhythm, answer: Answer) -> No
     issues.open_issue(
         integration,
         cause=SILENT,
-        text=f"{_silence(rhythm)} {label} cannot tell us whether something was missed.",
+        text=NOT_TOLD,
         who="user",
-        next_action="Look at the provider whether it still posts to the webhook URL; if so there is nothing to do.",
+        next_action=LOOK_THERE,
+        details=_facts(integration, rhythm),
     )
 
 
-def _silence(rhythm: Rhythm) -> str:
-    return "No webhook since {since}; usually every {usual}.".format(**_facts(rhythm))
-
-
-def _facts(rhythm: Rhythm) -> dict[str, str]:
+def _facts(integration: Integration, rhythm: Rhythm) -> dict[str, str]:
+    label = integration.provider_class.spec.label
     since = f"{rhythm.seen_event_at:%Y-%m-%d %H:%M} UTC" if rhythm.seen_event_at else "-"
-    return {"since": since, "usual": _spoken(rhythm.median_gap_s or 0.0)}
+    return {"since": since, "usual": _spoken(rhythm.median_gap_s or 0.0), "provider": label}
 
 
 def _spoken(seconds: float) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from audit.services import Actor, record
 from core import clock
@@ -23,6 +24,9 @@ from integrations.services.providers import provider_for
 CAUSE = "webhook_not_registered"
 RECEIVING = "receives_webhooks"
 """The capability that a registration proves, by the name that checks give it."""
+
+NOT_REGISTERED = gettext_noop("The webhook could not be registered: %(why)s")
+CHECK_URL = gettext_noop("Check that the webhook URL can be reached from the internet, then test the connection again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,10 @@ class RegisterWebhook:
         issues.open_issue(
             integration,
             cause=CAUSE,
-            text=f"The webhook could not be registered: {text}",
+            text=NOT_REGISTERED,
             who="user",
-            next_action="Check that the webhook URL can be reached from the internet, then test the connection again.",
+            next_action=CHECK_URL,
+            details={"why": text},
         )
 
 

@@ -198,7 +198,7 @@ class TestFailure:
         due = Link.objects.get(pk=integration.id).next_refresh_at
         assert (integration.status, integration.health) == ("active", "healthy")
         assert issue.cause == "token_not_renewed"
-        assert "It still works until 2" in issue.text
+        assert "It still works until 2" in issue.english
         assert due is not None
         assert timedelta(minutes=29) < due - clock.now() < timedelta(minutes=37)
 

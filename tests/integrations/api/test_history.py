@@ -109,11 +109,19 @@ class TestTheRest:
     def test_lists_issues_open_and_resolved(self, api: Any, connected: Any, organization: Any) -> None:
         integration = connected()
         with in_organization(organization):
-            issues.open_issue(integration, cause="quota", text="Used up.", who="user", next_action="Pay.")
+            issues.open_issue(
+                integration,
+                cause="quota",
+                text="Used up since %(day)s.",
+                who="user",
+                next_action="Pay.",
+                details={"day": "Monday"},
+            )
         address = f"/api/v1/integrations/{integration.id}/issues/"
 
         row = api().get(f"{address}?open=true").json()["results"][0]
 
+        assert (row["text"], row["next_action"]) == ("Used up since Monday.", "Pay.")
         assert {"cause", "text", "who", "next_action", "opened_at", "resolved_at"} <= set(row)
         assert api().get(f"{address}?open=false").json()["results"] == []
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.utils.translation import gettext as translated
+from django.utils.translation import override
 
 from core import clock
 from dispatch import outbox
@@ -60,6 +62,44 @@ class TestOpen:
         assert published() == ["issue.opened"]
         assert Notification.objects.count() == 1
         assert Link.objects.get(pk=integration.pk).open_issues == 1
+
+    def test_is_read_in_the_readers_language_with_its_values(self, inside: Any) -> None:
+        integration = made()
+        text, details = "for %(time)s", {"time": "10 %"}
+
+        issue = issues.open_issue(
+            integration,
+            cause="x",
+            text=text,
+            details=details,
+            who="user",
+            next_action="Complete the integration's settings.",
+        )
+
+        note = Notification.objects.get()
+        assert (issue.english, issue.english_action) == ("for 10 %", "Complete the integration's settings.")
+        with override("pt-br"):
+            assert issue.said == note.said == "h\u00e1 10 %"
+            assert (
+                issue.said_action
+                == translated("Complete the integration's settings.")
+                != "Complete the integration's settings."
+            )
+
+    def test_a_vendors_words_stay_as_they_are(self, inside: Any) -> None:
+        issue = issues.open_issue(made(), cause="x", text="95 %(daily) used", who="user", next_action="")
+
+        assert issue.english == issue.said == "95 %(daily) used"
+
+    def test_one_that_comes_back_says_what_is_true_now(self, inside: Any) -> None:
+        integration = made()
+        told = {"cause": "x", "text": "Since %(day)s.", "who": "user", "next_action": ""}
+        issues.open_issue(integration, **told, details={"day": "Monday"})
+        issues.resolve_issues(integration)
+
+        issues.open_issue(integration, **told, details={"day": "Tuesday"})
+
+        assert Issue.objects.get().english == "Since Tuesday."
 
     def test_another_cause_is_another_issue(self, inside: Any) -> None:
         integration = made()

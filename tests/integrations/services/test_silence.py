@@ -175,7 +175,7 @@ class TestFound:
 
         (issue,), notes = told(lively)
         assert notes == []
-        assert issue.text == (
+        assert issue.english == (
             f"No webhook since {silent_since:%Y-%m-%d %H:%M} UTC; usually every "
             f"{silence._spoken(rhythm_of(lively).median_gap_s or 0)}. "
             "The webhook was missing at Parcelbox; it is being registered again. "
@@ -196,7 +196,7 @@ class TestFound:
 
         (issue,), _notes = told(lively)
         assert issue.who == "user"
-        assert "Missed events fetched from Parcelbox: 1." in issue.text
+        assert "Missed events fetched from Parcelbox: 1." in issue.english
 
     def test_the_next_webhook_resolves_it(self, lively: Shop, vendor: Parcelbox) -> None:
         vendor.callbacks[lively.merchant.id] = ""

@@ -118,7 +118,7 @@ class TestRegister:
 
         work_outbox()
 
-        assert "It posts to example.com." in Issue.objects.get().text
+        assert "It posts to example.com." in Issue.objects.get().english
 
     def test_follows_a_new_public_address_with_the_same_token(
         self, inside_shop: Shop, vendor: Parcelbox, settings: Any
