@@ -22,7 +22,7 @@ from django.utils.translation import gettext_noop
 
 from core import clock
 from core.pace import scaled
-from dispatch.models import Link
+from dispatch.models import Link, LinkStatus
 from integrations.contract import AuthenticationFailed, ProviderError, UnexpectedResponse, errors
 from integrations.models import Integration
 from integrations.services import credentials, issues
@@ -165,9 +165,11 @@ def _after_refused_but_working(failed: _Failed) -> datetime:
     return clock.now() + timedelta(seconds=_spread(wait_s))
 
 
-def _after_refused(failed: _Failed) -> None:
+def _after_refused(failed: _Failed) -> datetime | None:
     issues.resolve_issues(failed.integration, causes=[NOT_RENEWED])
     issues.require_reconnect(failed.integration, failed.error)
+    is_vendors_trouble = failed.integration.status == LinkStatus.ACTIVE  # it refuses everybody: nobody was asked
+    return _after_passing(failed) if is_vendors_trouble else None
 
 
 def _spread(seconds: float) -> float:

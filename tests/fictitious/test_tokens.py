@@ -16,7 +16,7 @@ from audit.models import ActorKind, AuditEntry
 from audit.services import Actor
 from core import clock
 from core.secret import Secret, Secrets
-from dispatch.models import Link
+from dispatch.models import Link, Vendor
 from integrations.contract import (
     AppContext,
     Attempt,
@@ -224,6 +224,21 @@ class TestFailure:
         integration = Integration.objects.get()
         assert integration.status == "needs_reauth"
         assert [issue.cause for issue in integration.issues.filter(resolved_at=None)] == ["authentication_error"]
+
+    def test_a_refusal_of_a_vendor_that_refuses_everybody_is_tried_again(self, inside_shop: Shop) -> None:
+        kept = inside_shop.merchant.refresh_token, inside_shop.merchant.access_token
+        inside_shop.merchant.refresh_token = inside_shop.merchant.access_token = "pat_test_elsewhere"
+        Vendor.objects.create(provider="parcelbox", incident="Ill.", incident_class="AuthenticationFailed")
+
+        with pytest.raises(AuthenticationFailed):
+            tokens.refresh(inside_shop.integration)
+
+        assert Integration.objects.get().status == "active"
+        assert Link.objects.get(pk=inside_shop.integration.pk).next_refresh_at is not None
+        inside_shop.merchant.refresh_token, inside_shop.merchant.access_token = kept
+        with clock.shifted(timedelta(minutes=2)):
+            assert tokens.refresh_due_links() == 1
+        assert states(inside_shop.integration)[-1] == (2, "current", True)
 
     def test_a_refusal_says_nothing_of_a_credential_that_was_replaced(
         self, inside_shop: Shop, vendor: Parcelbox
