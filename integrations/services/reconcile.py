@@ -8,9 +8,9 @@ delivery (`Event.delivery_id` is empty), which is how it is told from the others
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 
 import structlog
 from django.db import transaction
@@ -19,8 +19,8 @@ from audit.services import Actor, record
 from core import clock
 from core.pace import scaled
 from dispatch.models import Link
-from integrations import registry
 from integrations.contract import FetchesDetails, InboundEvent, Provider, ProviderError, Reconciles
+from integrations.contract.strategies import NOT_CALLED
 from integrations.models import Event, Integration
 from integrations.services import links
 from integrations.services.credentials import Purpose, audit_target
@@ -42,7 +42,21 @@ GRACE = timedelta(seconds=scaled(300))
 
 AGAIN_AFTER = timedelta(seconds=scaled(3600))
 MOST_EVENTS = 5000
-"""Of one listing; what is missing beyond it comes the next day, from the same start."""
+"""Of one listing: what is kept in memory at a time."""
+
+LIST_FOR, TAKE_FOR = timedelta(seconds=15), timedelta(seconds=30)
+"""
+How long a listing, and the whole, may take: a task ends after 90 s, and its sweep may have used 40 of them. What a
+listing has no time or no room for is looked for again within the hour, when the events taken in now cost nothing.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """How many events were new, and whether there was no time or no room for all."""
+
+    events: int = 0
+    is_cut: bool = False
 
 
 def sweep() -> int:
@@ -58,24 +72,7 @@ def reconcile(integration: Integration) -> int:
 
     :raises ProviderError: the vendor did not list them
     """
-    provider = provider_for(integration, Purpose.CALL)
-    if not isinstance(provider, Reconciles):
-        return 0
-    start = _start(integration)
-    release_connection()
-    listed = list(islice(provider.list_since(start), MOST_EVENTS))
-    missed = _unknown(integration, listed)
-    taken = sum(_take_in(integration, provider, event) for event in missed)
-    if taken:
-        with transaction.atomic():
-            details = {"events": taken, "since": clock.iso(start)}
-            record(
-                action="events.reconciled",
-                actor=Actor.system("reconcile"),
-                target=audit_target(integration),
-                details=details,
-            )
-    return taken
+    return _reconcile(integration).events
 
 
 def can_reconcile(integration: Integration) -> bool:
@@ -83,13 +80,48 @@ def can_reconcile(integration: Integration) -> bool:
     return issubclass(integration.provider_class, Reconciles)
 
 
+def _reconcile(integration: Integration) -> _Taken:
+    provider = provider_for(integration, Purpose.CALL)
+    if not isinstance(provider, Reconciles):
+        return _Taken()
+    start, began_at = _start(integration), clock.now()
+    release_connection()
+    events = takewhile(lambda _: clock.now() - began_at < LIST_FOR, provider.list_since(start))
+    listed = list(islice(events, MOST_EVENTS))
+    is_cut = len(listed) == MOST_EVENTS or clock.now() - began_at >= LIST_FOR
+    taken = 0
+    for event in _unknown(integration, listed):
+        if clock.now() - began_at >= TAKE_FOR:
+            is_cut = True
+            break
+        try:
+            taken += _take_in(integration, provider, event)
+        except ProviderError as held:
+            log.info("reconcile.held", integration=str(integration.pk), error=held.name)
+            is_cut = True
+            break
+    if taken:
+        _record(integration, taken, since=start)
+    return _Taken(events=taken, is_cut=is_cut)
+
+
+def _record(integration: Integration, taken: int, *, since: datetime) -> None:
+    with transaction.atomic():
+        record(
+            action="events.reconciled",
+            actor=Actor.system("reconcile"),
+            target=audit_target(integration),
+            details={"events": taken, "since": clock.iso(since)},
+        )
+
+
 def _reconcile_daily(integration: Integration) -> timedelta:
     try:
-        reconcile(integration)
+        taken = _reconcile(integration)
     except ProviderError as error:
         log.info("reconcile.not_listed", integration=str(integration.pk), error=error.name)
         return AGAIN_AFTER if error.retryable else daily()
-    return daily()
+    return AGAIN_AFTER if taken.is_cut else daily()
 
 
 def _start(integration: Integration) -> datetime:
@@ -116,13 +148,22 @@ def _unknown(integration: Integration, listed: Sequence[InboundEvent]) -> list[I
 
 
 def _take_in(integration: Integration, provider: Provider, event: InboundEvent) -> bool:
-    """Take one event in; whatever is wrong with it must not keep the others out. False when it was not new."""
+    """
+    Take one event in; whatever is wrong with it must not keep the others out. False when it was not new.
+
+    :raises ProviderError: our own gate holds calls back; to ask for the next event would only be held back, too
+    """
     try:
         if event.thin and isinstance(provider, FetchesDetails):
             release_connection()
             event = provider.fetch(event)
         with transaction.atomic():
             return _write(integration, event)
+    except ProviderError as error:
+        if error.reason in NOT_CALLED:
+            raise
+        log.info("reconcile.event_not_fetched", integration=str(integration.pk), error=error.name)
+        return False
     except Exception:
         log.exception("reconcile.event_failed", integration=str(integration.pk), event_type=event.type)
         return False

@@ -12,6 +12,8 @@ from audit.models import AuditEntry
 from core import clock
 from dispatch.models import Link
 from integrations import registry
+from integrations.contract import InboundEvent, Unavailable
+from integrations.contract.strategies import BREAKER_OPEN
 from integrations.models import Event, Integration
 from integrations.services import reconcile
 from integrations.services.crew import work_deliveries
@@ -122,6 +124,21 @@ class TestReconcile:
         assert taken(old_shop) == 1
         assert keys(old_shop.organization) == [("ch_b:1", False)]
 
+    def test_ends_when_our_own_gate_holds_calls_back(self, old_shop: Shop, vendor: Parcelbox) -> None:
+        asked = []
+
+        class Held(Watched):
+            def fetch(self, event: InboundEvent) -> InboundEvent:
+                asked.append(event.external_id)
+                raise Unavailable("held", reason=BREAKER_OPEN)
+
+        registry.register(Held)
+        for number in range(3):
+            vendor.change(f"ch_{number}", old_shop.merchant, changed_at=seconds(clock.now() - 2 * HOUR))
+
+        assert taken(old_shop) == 0
+        assert len(asked) == 1
+
     def test_a_provider_that_lists_nothing_is_not_asked(self, old_shop: Shop, vendor: Parcelbox) -> None:
         registry.register(PROVIDER)
 
@@ -136,6 +153,24 @@ class TestSweep:
     ) -> None:
         if answer:
             vendor.failing[CHANGES] = answer
+        self.comes_back(old_shop, hours)
+
+    @pytest.mark.parametrize(
+        ("name", "limit"), [("MOST_EVENTS", 1), ("LIST_FOR", timedelta()), ("TAKE_FOR", timedelta())]
+    )
+    def test_comes_back_in_an_hour_for_what_it_had_no_time_or_room_for(
+        self, old_shop: Shop, vendor: Parcelbox, monkeypatch: pytest.MonkeyPatch, name: str, limit: Any
+    ) -> None:
+        monkeypatch.setattr(reconcile, name, limit)
+        for number in range(2):
+            vendor.change(f"ch_{number}", old_shop.merchant, changed_at=seconds(clock.now() - 2 * HOUR))
+
+        self.comes_back(old_shop, 1)
+
+        assert len(keys(old_shop.organization)) == (1 if name == "MOST_EVENTS" else 0)
+
+    def comes_back(self, old_shop: Shop, hours: int) -> None:
+        """Sweep, and find it due again in so many hours."""
         Link.objects.filter(pk=old_shop.integration.id).update(next_reconcile_at=clock.now())
 
         assert reconcile.sweep() == 1
