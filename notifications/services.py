@@ -14,7 +14,7 @@ from django.core.mail import send_mail
 
 from core import clock
 from notifications.models import Notification
-from tenants.context import require_organization
+from tenants.context import release_connection, require_organization
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +82,7 @@ def notify_staff(*, kind: str, text: str, target: tuple[str, object] | None = No
     note = Notification.objects.create(kind=kind, text=text, target_kind=target_kind, target_id=str(target_id))
     staff = get_user_model().objects.filter(is_active=True, is_superuser=True)
     addresses = list(staff.order_by("email").values_list("email", flat=True))
+    release_connection()
     try:
         send_mail(f"Integrations Registry: {kind}", text, settings.DEFAULT_FROM_EMAIL, addresses)
     except OSError as error:  # SMTP errors are OSErrors, too
