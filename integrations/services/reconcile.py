@@ -8,7 +8,7 @@ delivery (`Event.delivery_id` is empty), which is how it is told from the others
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 
@@ -19,6 +19,7 @@ from audit.services import Actor, record
 from core import clock
 from core.pace import scaled
 from dispatch.models import Link
+from integrations import registry
 from integrations.contract import FetchesDetails, InboundEvent, Provider, ProviderError, Reconciles
 from integrations.contract.strategies import NOT_CALLED
 from integrations.models import Event, Integration
