@@ -8,6 +8,7 @@ anything of another: all see the same sentence about the vendor.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,6 +42,9 @@ WINDOW = timedelta(seconds=scaled(300))
 MIN_ORGANIZATIONS = 5
 MIN_SHARE = 0.3
 
+ASKED_PER_FAILING = 4
+"""How many more links are asked at once for each that fails: a single failure costs four checks, and those are free."""
+
 ONSET = timedelta(seconds=scaled(3600))
 """A credential or a permission that was refused longer ago than this is its owner's matter, not the vendor's."""
 
@@ -68,19 +72,31 @@ _POOLED = """
         FROM dispatch_link
         WHERE failing_class <> '' AND failing_at > %(since)s AND status IN ('active', 'needs_reauth')
           AND NOT (failing_class = ANY(%(theirs)s) AND health = 'failing' AND COALESCE(since < %(onset)s, false))
-        GROUP BY provider, failing_class HAVING count(DISTINCT organization_schema) >= %(organizations)s
+        GROUP BY provider, failing_class
     )
-    SELECT DISTINCT ON (f.provider) f.provider, f.failing_class, f.organizations, f.links, a.active
+    SELECT f.provider, f.failing_class, f.organizations, f.links, a.active, a.asked
     FROM failing f
     CROSS JOIN LATERAL (
-        SELECT count(*) AS active FROM dispatch_link l
+        SELECT count(*) AS active,
+            count(*) FILTER (WHERE GREATEST(l.last_checked_at, l.failing_at) > %(since)s) AS asked
+        FROM dispatch_link l
         WHERE l.provider = f.provider
           AND (l.status = 'active' OR (l.status = 'needs_reauth' AND l.failing_at > %(since)s AND l.since >= %(onset)s))
     ) a
-    WHERE f.links >= %(share)s * a.active
-    ORDER BY f.provider, f.links DESC
+    ORDER BY f.links DESC
 """
 """Starts from the partial index of links that fail: with none failing it reads nothing, whatever is connected."""
+
+_ASK = """
+    UPDATE dispatch_link SET next_check_at = %(now)s WHERE id IN (
+        SELECT id FROM dispatch_link
+        WHERE provider = %(provider)s AND status = 'active' AND next_check_at > %(now)s
+          AND COALESCE(GREATEST(last_checked_at, failing_at) <= %(since)s, true)
+        ORDER BY row_number() OVER (PARTITION BY organization_schema ORDER BY next_check_at), next_check_at
+        LIMIT %(most)s
+    )
+"""
+"""Links of which nothing is known now, of as many organizations as there are."""
 
 _EVIDENCE = """
     SELECT count(*) FILTER (WHERE failing_class = %(class)s), count(*) FILTER (WHERE failing_class <> %(class)s)
@@ -95,30 +111,48 @@ _THEIRS = ["AuthenticationFailed", "PermissionMissing"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pooled:
-    """What many organizations' failures at one vendor add up to; `active` counts all links that could fail."""
+    """
+    What organizations' failures at one vendor add up to: `links` of `organizations` fail now with one class.
+
+    `active` counts all links that could fail, `asked` those of which something is known now.
+    """
 
     provider: str
     error_class: str
     organizations: int
     links: int
     active: int
+    asked: int = 0
+
+    @property
+    def is_incident(self) -> bool:
+        """Whether this is the vendor's doing."""
+        return self.organizations >= MIN_ORGANIZATIONS and self.links >= MIN_SHARE * self.active
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether it may be, by what is known."""
+        return not self.is_incident and self.links >= MIN_SHARE * self.asked
 
 
 def sweep() -> None:
     """Open what began, follow what lasts, close what is over; runs in public."""
     for found in pooled_failures():
-        _open_if_new(found)
+        if found.is_incident:
+            _open_if_new(found)
+        elif found.is_suspicious:
+            _ask_more(found)
     for incident in ProviderIncident.objects.filter(closed_at=None):
         restore_links(incident)
         _follow(incident)
 
 
 def pooled_failures() -> list[Pooled]:
-    """Return each vendor at which enough organizations fail now, with the class that strikes most links."""
+    """Return what links fail with now, by vendor and class; what strikes most of them comes first."""
     with connection.cursor() as cursor:
         cursor.execute(_POOLED, _bars(clock.now()))
         return [
-            Pooled(provider=row[0], error_class=row[1], organizations=row[2], links=row[3], active=row[4])
+            Pooled(provider=row[0], error_class=row[1], organizations=row[2], links=row[3], active=row[4], asked=row[5])
             for row in cursor.fetchall()
         ]
 
@@ -157,8 +191,8 @@ def restore_links(incident: ProviderIncident) -> int:
     """
     Take back `needs_reauth` where the vendor's incident was the cause; return how many links.
 
-    Only links that were refused with the incident's class since shortly before it opened. Organization by
-    organization; repeated by each sweep, so that one that was killed half-way is completed.
+    Only links that were refused with the incident's class since a period before it opened: so long may it have gone
+    unseen. Organization by organization; repeated by each sweep, so that one that was killed half-way is completed.
     """
     if incident.error_class != AuthenticationFailed.__name__:
         return 0  # no other class asks anybody to reconnect
@@ -166,7 +200,7 @@ def restore_links(incident: ProviderIncident) -> int:
         provider=incident.provider,
         status=LinkStatus.NEEDS_REAUTH,
         failing_class=incident.error_class,
-        failing_at__gt=incident.opened_at - WINDOW,
+        failing_at__gt=incident.opened_at - WINDOW - _period_of(incident.provider),
         since__gte=incident.opened_at - ONSET,
     ).values_list("organization_schema", "id")
     by_organization: dict[str, list[UUID]] = {}
@@ -180,9 +214,23 @@ def _bars(now: datetime) -> dict[str, Any]:
         "since": now - WINDOW,
         "onset": now - ONSET,
         "theirs": _THEIRS,
-        "organizations": MIN_ORGANIZATIONS,
-        "share": MIN_SHARE,
     }
+
+
+def _ask_more(found: Pooled) -> None:
+    """
+    Have more links of the vendor checked now, for by their own pace the clock would ask them too late.
+
+    A reconnect mail waits five minutes, work that fails is tried for about one. As many are asked as it takes to
+    decide, and never many at once: when most of them are well, it was not the vendor.
+    """
+    if ProviderIncident.objects.filter(provider=found.provider, closed_at=None).exists():
+        return
+    missing = max(math.ceil(MIN_SHARE * found.active) - found.links, MIN_ORGANIZATIONS - found.organizations)
+    now = clock.now()
+    values = {"now": now, "since": now - WINDOW, "provider": found.provider}
+    with connection.cursor() as cursor:
+        cursor.execute(_ASK, {**values, "most": min(missing, ASKED_PER_FAILING * found.links)})
 
 
 def _open_if_new(found: Pooled) -> None:
@@ -202,6 +250,8 @@ def _open(found: Pooled, *, text: str, actor: Actor) -> ProviderIncident | None:
             )  # fmt: skip
             vendor.incident, vendor.incident_class, vendor.incident_since = text, found.error_class, now
             vendor.save(update_fields=["incident", "incident_class", "incident_since"])
+            # Due now: whatever is due is moved to its turn, for one that was refused would be asked in hours only.
+            Link.objects.filter(provider=found.provider, next_check_at__gt=now).update(next_check_at=now)
             details = {"error_class": found.error_class, "organizations": found.organizations, "links": found.links}
             record(action=OPENED, actor=actor, target=_target(incident), details=details)
     except IntegrityError:  # `incident_open_once`: another process was first
@@ -226,7 +276,7 @@ def _follow(incident: ProviderIncident) -> None:
     if not incident.links:
         return  # opened by hand: closed by hand
     now, health = clock.now(), _health_of(incident.provider)
-    period = timedelta(seconds=scaled(health.period_s))
+    period = _period_of(incident.provider)
     bad, good = _evidence(incident, since=max(incident.opened_at, now - EVIDENCE_PERIODS * period))
     share = incident.links / max(1, incident.active_links)
     if bad and bad >= share / 2 * (bad + good):
@@ -268,6 +318,10 @@ def _restore_in(schema: str, link_ids: list[UUID], incident: ProviderIncident) -
 def _health_of(provider: str) -> HealthSpec:
     found = registry.find(provider)
     return found.spec.health if found else HealthSpec()
+
+
+def _period_of(provider: str) -> timedelta:
+    return timedelta(seconds=scaled(_health_of(provider).period_s))
 
 
 def _tell_staff(incident: ProviderIncident) -> None:

@@ -19,7 +19,7 @@ from core import clock
 from core.pace import scaled
 from dispatch.models import LEASE, Link, LinkStatus, Vendor
 from integrations import registry
-from integrations.contract.health import POSTPONED_PERIODS, Health, incident_round
+from integrations.contract.health import FIRST_RETRY_S, POSTPONED_PERIODS, Health, incident_round
 from integrations.services.links import jitter
 
 CHECKED = (LinkStatus.ACTIVE, LinkStatus.NEEDS_REAUTH)
@@ -124,13 +124,18 @@ def move(moves: Sequence[Move]) -> None:
 
 
 def after_incident(provider: str) -> int:
-    """Make all links of a vendor due again, spread over one period; return how many. Runs in public."""
-    period_s = scaled(registry.provider(provider).spec.health.period_s)
+    """
+    Make all links of a vendor due again; return how many. Runs in public.
+
+    Spread so that within one period all are well: what was failing needs a second good check, a minute after the first.
+    """
+    period_s = registry.provider(provider).spec.health.period_s
+    spread_s = scaled(max(period_s / 2, period_s - 2 * FIRST_RETRY_S))
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE dispatch_link SET next_check_at = %s + random() * make_interval(secs => %s)"
             " WHERE provider = %s AND status = ANY(%s) AND next_check_at IS NOT NULL",
-            [clock.now(), period_s, provider, list(CHECKED)],
+            [clock.now(), spread_s, provider, list(CHECKED)],
         )
         return cursor.rowcount
 

@@ -29,6 +29,7 @@ from core.pace import scaled
 from core.secret import Secrets
 from dispatch.failing import note_failure
 from dispatch.models import Link, OutboxEntry, OutboxStatus
+from dispatch.vendors import vendor_state
 from integrations.contract import (
     AuthenticationFailed,
     CallReport,
@@ -340,8 +341,14 @@ def _write_one(unjudged: Answered) -> None:
 
 
 def _judged(one: Answered) -> Answered:
-    """Renew a refused token and ask again, where the vendor has tokens that are renewed."""
+    """
+    Renew a refused token and ask again, where the vendor has tokens that are renewed.
+
+    Not while the vendor refuses everybody: nobody would be asked to reconnect, and a token would be spent on it.
+    """
     if not one.needs_judgment or not isinstance(one.answer, AuthenticationFailed):
+        return one
+    if vendor_state(one.provider).incident_class == one.answer.name:
         return one
     answer, asked_at = health.judged(one.integration, one.answer, started=one.asked_at)
     checked = health.checked_of(answer, started=one.asked_at, finished=clock.now())

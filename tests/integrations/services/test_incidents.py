@@ -20,6 +20,7 @@ from core.ids import new_id
 from dispatch.failing import note_failure, note_success
 from dispatch.models import Link, LinkHealth, OutboxEntry, OutboxStatus, ProviderIncident, Vendor
 from dispatch.vendors import vendor_state
+from integrations.contract import AuthenticationFailed
 from integrations.models import Issue
 from integrations.services import drift, incidents, issues, links, reconcile, silence
 from integrations.services.incidents import WINDOW
@@ -121,6 +122,39 @@ class TestOpening:
         incidents.sweep()
 
         assert not ProviderIncident.objects.exists()
+
+
+class TestSuspicion:
+    def due(self, link_ids: list[UUID]) -> int:
+        """How many of these the clock checks now."""
+        return Link.objects.filter(pk__in=link_ids, next_check_at__lte=clock.now()).count()
+
+    def test_asks_four_others_for_each_that_fails(self, vendor: Any) -> None:
+        link_ids = make_links(40, organizations=20, next_check_at=clock.now() + PERIOD)
+        note_failure(link_ids[:1], "Unavailable")
+
+        incidents.sweep()
+
+        assert (self.due(link_ids), ProviderIncident.objects.exists()) == (4, False)
+        asked = Link.objects.filter(next_check_at__lte=clock.now()).values("organization_schema")
+        assert asked.distinct().count() == 4
+
+    def test_asks_no_more_than_decide(self, vendor: Any) -> None:
+        link_ids = make_links(20, organizations=10, next_check_at=clock.now() + PERIOD)
+        note_failure(link_ids[:5], "Unavailable")
+
+        incidents.sweep()
+
+        assert self.due(link_ids) == 1
+
+    def test_asks_nobody_while_most_are_well(self, vendor: Any) -> None:
+        link_ids = make_links(40, organizations=20, next_check_at=clock.now() + PERIOD)
+        checked(link_ids[:8])
+        note_failure(link_ids[:2], "Unavailable")
+
+        incidents.sweep()
+
+        assert self.due(link_ids) == 0
 
 
 class TestIdle:
@@ -231,8 +265,6 @@ class TestReconnects:
     @pytest.fixture
     def refused(self, shop: Shop, other_shop: Shop) -> Shop:
         """A shop that was asked to reconnect a minute ago, among many; another shop as long ago as a day."""
-        from integrations.contract import AuthenticationFailed
-
         for one, ago in ((shop, timedelta(minutes=1)), (other_shop, timedelta(days=1))):
             with in_organization(one.organization), later(-ago):
                 issues.require_reconnect(one.integration, AuthenticationFailed())
@@ -257,6 +289,16 @@ class TestReconnects:
             other_shop.integration.refresh_from_db()
             assert other_shop.integration.status == "needs_reauth"
             assert Issue.objects.get().resolved_at is None
+
+    def test_are_taken_back_as_far_as_the_incident_may_have_gone_unseen(self, shop: Shop) -> None:
+        with in_organization(shop.organization), later(-PERIOD):
+            issues.require_reconnect(shop.integration, AuthenticationFailed())
+            note_failure([shop.integration.id], "AuthenticationFailed")
+        note_failure(make_links(6, organizations=6), "AuthenticationFailed")
+
+        incidents.sweep()
+
+        assert Link.objects.get(pk=shop.integration.id).status == "active"
 
     def test_an_organization_reads_nothing_of_others(self, refused: Shop, other_shop: Shop) -> None:
         incidents.sweep()

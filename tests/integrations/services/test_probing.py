@@ -414,6 +414,15 @@ class TestIncident:
 
         assert vendor.count(CHECK) == 0
 
+    def test_judges_no_refusal_while_everybody_is_refused(self, struck: Shop, vendor: Parcelbox) -> None:
+        Vendor.objects.update(incident_class="AuthenticationFailed")
+        vendor.failing[CHECK] = "error__invalid_token"
+
+        check_due_links(**PATIENCE)
+
+        assert (vendor.count(CHECK), vendor.count("/token")) == (2, 0)
+        assert health_of(struck) == ("active", "failing")
+
     @pytest.mark.parametrize(
         ("links", "round_", "checks"), [(1, 6, 1), (5, 6, 1), (9, 9, 1), (12, 10, 2), (200, 10, 20), (10_000, 500, 20)]
     )
