@@ -54,46 +54,27 @@ class RegisterWebhook:
 
     def settle(self, entry: OutboxEntry, integration: Integration | None, result: Registration | None) -> None:
         """Note the registration, or open an issue when the vendor posts elsewhere all the same."""
-        if integration is None or result is None:
+        fresh = _locked(integration)
+        if fresh is None or result is None:
             return
         if result.registered.secrets:
-            _keep_new_secrets(integration, result.registered)
+            _keep_new_secrets(fresh, result.registered)
         if not result.state.registered:
-            self._complain(integration, result.state.detail or "The provider does not post to our URL.")
+            _complain(fresh, result.state.detail or "The provider does not post to our URL.")
             return
-        integration.webhook_registered = True
-        integration.webhook_verified_at = clock.now()
-        if RECEIVING not in integration.capabilities:  # the check before the registration could not find it
-            integration.capabilities = [*integration.capabilities, RECEIVING]
-        integration.save(update_fields=["webhook_registered", "webhook_verified_at", "capabilities"])
+        fresh.webhook_registered = True
+        fresh.webhook_verified_at = clock.now()
+        if RECEIVING not in fresh.capabilities:  # the check before the registration could not find it
+            fresh.capabilities = [*fresh.capabilities, RECEIVING]
+        fresh.save(update_fields=["webhook_registered", "webhook_verified_at", "capabilities"])
         action = "webhook.repaired" if entry.details.get("is_repair") else "webhook.registered"
-        record(action=action, actor=Actor.system("outbox"), target=audit_target(integration))
-        issues.resolve_issues(integration, causes=[CAUSE])
+        record(action=action, actor=Actor.system("outbox"), target=audit_target(fresh))
+        issues.resolve_issues(fresh, causes=[CAUSE])
 
     def give_up(self, entry: OutboxEntry, integration: Integration | None, error: ProviderError) -> None:
         """Open an issue with the remedy; sending works without the webhook."""
-        if integration is not None:
-            self._complain(integration, f"{error.message} {error.vendor_detail}".strip())
-
-    def _complain(self, integration: Integration, text: str) -> None:
-        integration.webhook_registered = False
-        integration.save(update_fields=["webhook_registered"])
-        issues.open_issue(
-            integration,
-            cause=CAUSE,
-            text=NOT_REGISTERED,
-            who="user",
-            next_action=CHECK_URL,
-            details={"why": text},
-        )
-
-
-def _keep_new_secrets(integration: Integration, registered: RegisteredWebhook) -> None:
-    opened = credentials.open_for(integration, Purpose.CALL)
-    values = {name: secret.reveal() for name, secret in opened.items()}
-    values.update({name: secret.reveal() for name, secret in registered.secrets.items()})
-    credentials.store(integration, values)
-    links.update_route_secrets(integration, credentials.open_for(integration, Purpose.VERIFY))
+        if fresh := _locked(integration):
+            _complain(fresh, f"{error.message} {error.vendor_detail}".strip())
 
 
 def follow_public_url(integration: Integration) -> bool:
@@ -112,6 +93,30 @@ def follow_public_url(integration: Integration) -> bool:
         integration.save(update_fields=["webhook_url", "webhook_registered"])
         outbox.add(REGISTER, link_id=integration.id, object_id=str(integration.id), object_key="webhook")
     return True
+
+
+def _locked(integration: Integration | None) -> Integration | None:
+    """Lock and read what the vendor's answer is written to; None when it was disconnected during the call."""
+    rows = Integration.objects.connected().select_for_update()
+    return rows.filter(pk=integration.pk).first() if integration else None
+
+
+def _complain(integration: Integration, text: str) -> None:
+    integration.webhook_registered = False
+    integration.save(update_fields=["webhook_registered"])
+    issues.open_issue(
+        integration, cause=CAUSE, text=NOT_REGISTERED, who="user", next_action=CHECK_URL, details={"why": text}
+    )
+
+
+def _keep_new_secrets(integration: Integration, registered: RegisteredWebhook) -> None:
+    """Add them to what serves now; under the row's lock, for a refresh may store a new pair at the same moment."""
+    current = credentials.require_current(integration)
+    opened = credentials.open_for(integration, Purpose.CALL)
+    values = {name: secret.reveal() for name, secret in opened.items()}
+    values.update({name: secret.reveal() for name, secret in registered.secrets.items()})
+    credentials.store(integration, values, expires_at=current.expires_at)
+    links.update_route_secrets(integration, credentials.open_for(integration, Purpose.VERIFY))
 
 
 REGISTER_WEBHOOK = RegisterWebhook()

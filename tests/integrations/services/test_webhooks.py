@@ -75,6 +75,33 @@ class TestRegister:
 
         assert post(shop.path, "locker,lo_1,mer_1", key="pak_test_1signing") == 200
 
+    def test_keeps_the_end_of_the_credential_with_the_new_key(self, inside_shop: Shop) -> None:
+        ends_at = clock.now() + timedelta(days=30)
+        inside_shop.integration.credentials.update(expires_at=ends_at)
+        inside_shop.merchant.app_keys.append("pak_test_1signing")
+
+        work_outbox()
+
+        credential = inside_shop.integration.current_credential
+        assert credential is not None
+        assert (credential.version, credential.expires_at) == (2, ends_at)
+
+    def test_writes_nothing_to_what_was_disconnected_during_the_call(
+        self, inside_shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        integration = inside_shop.integration
+
+        def end_meanwhile(self: Registering) -> WebhookState:
+            lifecycle.disconnect(integration, actor=ACTOR)
+            return WebhookState(registered=False, detail="It posts to nobody.")
+
+        monkeypatch.setattr(Registering, "inspect_webhook", end_meanwhile)
+
+        work_outbox()
+
+        assert not Issue.objects.exists()
+        assert [row.state for row in integration.credentials.all()] == ["destroyed"]
+
     def test_a_failure_opens_an_issue_and_leaves_the_rest_usable(self, inside_shop: Shop, vendor: Parcelbox) -> None:
         vendor.failing[CALLBACKS] = "error__declined"
 
