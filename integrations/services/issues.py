@@ -55,7 +55,7 @@ def open_issue(
     :param details: the values that our texts name as %(name)s; none for a vendor's words
     """
     told: dict[str, Any] = {"text": text, "who": who, "next_action": next_action, "details": dict(details or {})}
-    Integration.objects.select_for_update().filter(pk=integration.pk).first()
+    integration = _locked(integration)
     issue = integration.issues.filter(cause=cause, resolved_at=None).first()
     if issue is not None:
         issue.mark_seen_again()
@@ -118,7 +118,7 @@ def require_reconnect(integration: Integration, error: ProviderError) -> None:
 @transaction.atomic
 def resolve_issues(integration: Integration, *, causes: Iterable[str] | None = None) -> int:
     """Resolve the open issues of some causes, or all; return how many."""
-    Integration.objects.select_for_update().filter(pk=integration.pk).first()
+    integration = _locked(integration)
     waiting = integration.issues.filter(resolved_at=None)
     if causes is not None:
         waiting = waiting.filter(cause__in=list(causes))
@@ -151,6 +151,11 @@ def unmute(integration: Integration, *, actor: Actor) -> None:
     """Mail about an integration again."""
     if preferences.unmute(integration.pk):
         record(action="integration.unmuted", actor=actor, target=audit_target(integration))
+
+
+def _locked(integration: Integration) -> Integration:
+    """Lock and read the row: what a caller read before a vendor's call may say nothing true of it any more."""
+    return Integration.objects.select_for_update().get(pk=integration.pk)
 
 
 def _note(integration: Integration, issue: Issue) -> Notification:

@@ -51,6 +51,17 @@ def made(name: str = "Shop") -> Integration:
 
 @pytest.mark.django_db
 class TestOpen:
+    def test_believes_the_row_and_not_what_was_read_before_a_call(self, inside: Any) -> None:
+        read_before = made()
+        issues.require_reconnect(Integration.objects.get(), AuthenticationFailed("x"))
+        broken_since = Link.objects.get().broken_since
+
+        issues.open_issue_for(read_before, PermissionMissing("x"))
+        issues.resolve_issues(read_before, causes=[PermissionMissing.card_word])
+
+        assert broken_since is not None
+        assert Link.objects.get().broken_since == broken_since
+
     def test_counts_again_and_tells_once(self, inside: Any, listened: None) -> None:
         integration = made()
 
