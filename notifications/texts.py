@@ -6,10 +6,13 @@ from collections.abc import Mapping
 
 from django.utils.translation import gettext
 
+NAMED = "%("
+"""How a text of ours begins to name a value; a percent sign alone is somebody's words beside one of our texts."""
+
 
 def filled(text: str, details: Mapping[str, str]) -> str:
     """Put the values that a text names as %(name)s in; a vendor's words come without any and stay as they are."""
-    return text % details if details else text
+    return text % details if details and NAMED in text else text
 
 
 def said(text: str, details: Mapping[str, str]) -> str:
