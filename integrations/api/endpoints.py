@@ -277,8 +277,9 @@ class EventsView(RegistryView):
         """List events, the newest first; kept 90 days."""
         pagination = RegistryPagination(request)
         page = pagination.page_of(services.events_of(self.environment).filter(**self._conditions()))
-        context = {"payloads": calls.payloads_of(page.rows)}
-        return Response(pagination.envelope(page, PublishedEventSerializer(page.rows, many=True, context=context).data))
+        payloads = calls.payloads_of(page.rows)
+        shown: Any = PublishedEventSerializer(page.rows, many=True, context={"payloads": payloads}).data
+        return Response(pagination.envelope(page, shown))
 
     def _conditions(self) -> dict[str, Any]:
         wanted = self.query.get("type", "")

@@ -9,10 +9,12 @@ the waits are those of the Standard Webhooks specification, longer than any vend
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
+
+from django.db import transaction
 
 import vault.services as vault
 from core import clock
@@ -20,6 +22,8 @@ from core.pace import scaled
 from core.redaction import redact_text
 from core.secret import Secret
 from dispatch import outbox
+from dispatch.models import OutboxEntry
+from dispatch.waker import wake
 from notifications.endpoints import catalogue, trouble
 from notifications.endpoints.models import (
     DeliveryAttempt,
@@ -44,6 +48,8 @@ JITTER = 0.1
 """What failed together is tried again spread over a tenth of the wait."""
 
 ANSWER_CHARACTERS = 1024
+BATCH = 500
+WRITTEN = ("state", "attempts", "closed_at", "entry_id", "next_attempt_at")
 GONE = 410
 
 
@@ -74,15 +80,27 @@ def keep_event(event: PublishedEvent) -> None:
             add(endpoint, [event])
 
 
-def add(endpoint: EventEndpoint, events: Iterable[PublishedEvent]) -> None:
-    """Owe events to an endpoint, from the first try on; one that is under way already begins anew."""
-    due_at = max(filter(None, (clock.now(), endpoint.held_until)))
-    for event in events:
-        delivery, _is_new = EndpointDelivery.objects.get_or_create(
-            endpoint=endpoint, event=event, defaults={"organization_schema": event.organization_schema}
+def add(endpoint: EventEndpoint, events: Sequence[PublishedEvent]) -> None:
+    """Owe events to an endpoint, from the first try on; one that is under way already begins anew. One transaction."""
+    schema, due_at = endpoint.organization_schema, max(filter(None, (clock.now(), endpoint.held_until)))
+    EndpointDelivery.objects.bulk_create(
+        [EndpointDelivery(organization_schema=schema, endpoint=endpoint, event=event) for event in events],
+        ignore_conflicts=True,
+    )
+    ours = EndpointDelivery.objects.select_for_update().filter(endpoint=endpoint)
+    owed = list(ours.filter(event__in=[event.pk for event in events]).order_by("event_id"))
+    entries = [
+        OutboxEntry(
+            organization_schema=schema, link_id=endpoint.pk, kind=KIND, object_id=str(row.pk), next_attempt_at=due_at
         )
-        delivery.attempts, delivery.state, delivery.closed_at = 0, DeliveryState.WAITING, None
-        _owe(delivery, due_at)
+        for row in owed
+    ]
+    OutboxEntry.objects.bulk_create(entries, batch_size=BATCH)
+    for row, entry in zip(owed, entries, strict=True):
+        row.attempts, row.state, row.closed_at = 0, DeliveryState.WAITING, None
+        row.entry_id, row.next_attempt_at = entry.pk, due_at
+    EndpointDelivery.objects.bulk_update(owed, WRITTEN, batch_size=BATCH)
+    transaction.on_commit(lambda: wake("outbound"))
 
 
 def take(delivery_id: UUID, entry_id: UUID) -> EndpointDelivery | None:
@@ -117,7 +135,7 @@ def close(delivery: EndpointDelivery, state: DeliveryState) -> None:
     """End a delivery."""
     delivery.state, delivery.closed_at = state, clock.now()
     delivery.entry_id, delivery.next_attempt_at = None, None
-    delivery.save(update_fields=["state", "attempts", "closed_at", "entry_id", "next_attempt_at"])
+    delivery.save(update_fields=WRITTEN)
 
 
 def give_up(delivery_id: UUID, entry_id: UUID) -> None:
@@ -200,7 +218,7 @@ def _wait_s(attempts: int, outcome: Outcome) -> float | None:
 def _owe(delivery: EndpointDelivery, due_at: datetime) -> None:
     entry = outbox.add(KIND, link_id=delivery.endpoint_id, object_id=str(delivery.pk), due_at=due_at)
     delivery.entry_id, delivery.next_attempt_at = entry.pk, due_at
-    delivery.save(update_fields=["state", "attempts", "closed_at", "entry_id", "next_attempt_at"])
+    delivery.save(update_fields=WRITTEN)
 
 
 def _place_of_secret(endpoint: EventEndpoint, *, is_previous: bool = False) -> SealContext:

@@ -59,6 +59,7 @@ class EventEndpoint(models.Model):
     previous_until = models.DateTimeField(null=True, blank=True)
     failing_since = models.DateTimeField(_("failing since"), null=True, blank=True)
     warned_percent = models.PositiveSmallIntegerField(default=0)
+    warned_at = models.DateTimeField(null=True, blank=True)
     held_until = models.DateTimeField(null=True, blank=True)
     next_probe_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=clock.now)

@@ -27,8 +27,8 @@ BOTH_SIGN_FOR = timedelta(hours=24)
 MOST_ENDPOINTS = 50
 """Of one environment: each event is told to all that want it."""
 
-MOST_REPLAYED = 10_000
-"""Events of one replay: what a call can write in a second; a longer time is replayed in parts."""
+MOST_REPLAYED = 5_000
+"""Events of one replay, which are written in one transaction; a longer time is replayed in parts."""
 
 
 class NewEndpoint(NamedTuple):
@@ -173,6 +173,7 @@ _ENABLED: dict[str, Any] = {
     "disabled_at": None,
     "failing_since": None,
     "warned_percent": 0,
+    "warned_at": None,
     "next_probe_at": None,
     "held_until": None,
 }

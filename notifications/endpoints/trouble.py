@@ -2,7 +2,7 @@
 Endpoints that fail: warned of at 50, 70 and 90 percent of the time they have, switched off at the end, tried each day.
 
 An endpoint fails from the first failure after its last success. Steps are taken when a try fails: one that is told
-nothing is not switched off for it, and none is switched off without a warning before.
+nothing is not switched off for it, and none is switched off sooner than a tenth of its time after a warning.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def note_success(endpoint: EventEndpoint) -> None:
     if not was_off and not was_failing:
         return
     endpoint.status, endpoint.disabled_because, endpoint.disabled_at = EndpointStatus.ACTIVE, DisabledBecause.NOT, None
-    endpoint.failing_since, endpoint.warned_percent, endpoint.next_probe_at = None, 0, None
+    endpoint.failing_since, endpoint.next_probe_at = None, None
+    endpoint.warned_percent, endpoint.warned_at = 0, None
     _save(endpoint)
     close_notes(endpoint)
     if was_off:
@@ -80,7 +81,7 @@ def note_failure(endpoint: EventEndpoint) -> None:
         return
     failed_for = clock.now() - endpoint.failing_since
     reached = max((step for step in STEPS if failed_for >= disable_after() * step / 100), default=0)
-    if reached == END and endpoint.warned_percent:
+    if reached == END and endpoint.warned_at and clock.now() - endpoint.warned_at >= disable_after() / 10:
         disable(endpoint, DisabledBecause.FAILING)
     elif min(reached, LAST_WARNING) > endpoint.warned_percent:
         _warn(endpoint, min(reached, LAST_WARNING))
@@ -121,7 +122,7 @@ def close_notes(endpoint: EventEndpoint) -> None:
 
 
 def _warn(endpoint: EventEndpoint, percent: int) -> None:
-    endpoint.warned_percent = percent
+    endpoint.warned_percent, endpoint.warned_at = percent, clock.now()
     _save(endpoint)
     since = endpoint.failing_since or clock.now()
     ends = max(since + disable_after(), clock.now())
@@ -145,7 +146,8 @@ def _tell(endpoint: EventEndpoint, kind: str, text: str, action: str, **values: 
 def _save(endpoint: EventEndpoint) -> None:
     endpoint.save(
         update_fields=[
-            "status", "disabled_because", "disabled_at", "failing_since", "warned_percent", "next_probe_at",
+            "status", "disabled_because", "disabled_at", "failing_since", "warned_percent", "warned_at",
+            "next_probe_at",
         ]
     )  # fmt: skip
 
