@@ -60,6 +60,10 @@ class Receiver:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self.answers = [(status, named, body)]
 
+    def stop_listening(self) -> None:
+        """Refuse connections from now on."""
+        self._server.socket.close()
+
     def stop(self) -> None:
         """End the server."""
         self._server.shutdown()
