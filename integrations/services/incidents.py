@@ -42,6 +42,9 @@ WINDOW = timedelta(seconds=scaled(300))
 MIN_ORGANIZATIONS = 5
 MIN_SHARE = 0.3
 
+RECENT = timedelta(seconds=scaled(120))
+"""Whether failures are suspicious is seen in what is known since then: what was well before them says nothing."""
+
 ASKED_PER_FAILING = 4
 """How many more links are asked at once for each that fails: a single failure costs four checks, and those are free."""
 
@@ -78,7 +81,7 @@ _POOLED = """
     FROM failing f
     CROSS JOIN LATERAL (
         SELECT count(*) AS active,
-            count(*) FILTER (WHERE GREATEST(l.last_checked_at, l.failing_at) > %(since)s) AS asked
+            count(*) FILTER (WHERE GREATEST(l.last_checked_at, l.failing_at) > %(recent)s) AS asked
         FROM dispatch_link l
         WHERE l.provider = f.provider
           AND (l.status = 'active' OR (l.status = 'needs_reauth' AND l.failing_at > %(since)s AND l.since >= %(onset)s))
@@ -114,7 +117,7 @@ class Pooled:
     """
     What organizations' failures at one vendor add up to: `links` of `organizations` fail now with one class.
 
-    `active` counts all links that could fail, `asked` those of which something is known now.
+    `active` counts all links that could fail, `asked` those of which something is known since a moment ago.
     """
 
     provider: str
@@ -212,6 +215,7 @@ def restore_links(incident: ProviderIncident) -> int:
 def _bars(now: datetime) -> dict[str, Any]:
     return {
         "since": now - WINDOW,
+        "recent": now - RECENT,
         "onset": now - ONSET,
         "theirs": _THEIRS,
     }
