@@ -40,6 +40,7 @@ from integrations.outbound.breaker import (
     passage,
     trying,
 )
+from integrations.services.entries import end_hold
 from tenants.context import release_connection
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,9 @@ LOST_TRY_S = scaled(5)
 
 _NEXT_TO_EACH_OTHER = timedelta(minutes=1)
 """By how much the clocks of two machines may differ in the time part of ids."""
+
+_TOLD_LATER = timedelta(seconds=1)
+"""Work that waits for a breaker adds the rest of its time to a clock that has gone on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +116,17 @@ class Circuit:
     def observe(self, report: CallReport) -> None:
         """Move the breakers by what a call did, in the transaction that stores the call."""
         if report.error in COUNTED:
-            note_failure([self._link_id], report.error)
-            self._standing = replace(self._standing, failing_class=report.error)
+            self._note_failing(report.error)
             self._failed()
+        elif report.status is None:
+            self._unanswered(report)
         else:
             self._answered(report)
+
+    def _unanswered(self, report: CallReport) -> None:
+        """Learn nothing of a call that our own transport refused to make or to read; the next one tries."""
+        self._note_failing(report.error)
+        self._give_back(clock.now())
 
     def _answered(self, report: CallReport) -> None:
         """Take an answer, even a refusal: whoever refuses is there."""
@@ -124,14 +134,17 @@ class Circuit:
             self._moved(kind, Breaker(), only_from=[BreakerState.HALF_OPEN])
         self._tries.clear()
         if report.error:
-            note_failure([self._link_id], report.error)
-            self._standing = replace(self._standing, failing_class=report.error)
+            self._note_failing(report.error)
             return
         if self._closes and not self._standing.link.is_closed:
             self._moved("link", Breaker(), only_from=_NOT_CLOSED)
         if self._standing.failing_class:
             note_success([self._link_id])
             self._standing = replace(self._standing, failing_class="")
+
+    def _note_failing(self, error_class: str) -> None:
+        note_failure([self._link_id], error_class)
+        self._standing = replace(self._standing, failing_class=error_class)
 
     def _failed(self) -> None:
         now = clock.now()
@@ -166,7 +179,10 @@ class Circuit:
         self._tries.clear()
 
     def _moved(self, kind: str, breaker: Breaker, *, only_from: Sequence[str]) -> None:
+        until = self._breaker(kind).until
         if self._rows[kind].filter(breaker__in=only_from).update(**_columns(breaker)):
+            if kind == "link" and breaker.is_closed and until:
+                end_hold(self._link_id, until=until + _TOLD_LATER)
             log.info("breaker.moved", kind=kind, link=str(self._link_id), state=breaker.state, reason=breaker.reason)
         self._keep(kind, breaker)
 
@@ -195,7 +211,10 @@ def standing_of(link_id: UUID, provider: str) -> Standing:
 def checked(good: Iterable[UUID]) -> None:
     """Say that checks of these links succeeded: their breakers close, and they no longer fail. Runs in public."""
     ids = list(good)
-    Link.objects.filter(pk__in=ids, breaker__in=_NOT_CLOSED).update(**_columns(Breaker()))
+    broken = Link.objects.filter(pk__in=ids, breaker__in=_NOT_CLOSED)
+    for link_id, until in list(broken.values_list("pk", "breaker_until")):
+        if broken.filter(pk=link_id).update(**_columns(Breaker())) and until:
+            end_hold(link_id, until=until + _TOLD_LATER)
     note_success(ids)
 
 
@@ -254,6 +273,8 @@ def reset(row: Link | Vendor, *, actor: Actor) -> None:
         target, schema = Target(kind="vendor", id=row.provider, label=row.provider), ""
     with transaction.atomic():
         type(row).objects.filter(pk=row.pk).update(**_columns(Breaker()))
+        if isinstance(row, Link) and row.breaker_until:
+            end_hold(row.pk, until=row.breaker_until + _TOLD_LATER)
         record(
             action="breaker.reset",
             actor=actor,

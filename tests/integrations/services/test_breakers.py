@@ -14,13 +14,15 @@ from audit.models import AuditEntry
 from audit.services import Actor
 from core import clock
 from core.ids import new_id
-from dispatch.models import BreakerState, Link, Vendor
+from dispatch import outbox
+from dispatch.models import BreakerState, Link, OutboxEntry, Vendor
 from integrations.contract import CallReport, RateLimited, RequestRejected, Unavailable
 from integrations.models import Integration
 from integrations.outbound.breaker import BREAKER_OPEN, IN_A_ROW, LONGEST_OPEN, OPEN_FOR, VENDOR_TEXT, WINDOW
 from integrations.outbound.gate import HELD_BACK
 from integrations.services import breakers
 from integrations.services.credentials import Purpose, open_for
+from integrations.services.entries import hold_link
 from integrations.services.providers import instance, provider_for
 from integrations.tasks import sweep_breakers
 from meter.models import Call, UsageRecord
@@ -161,6 +163,21 @@ class TestTrying:
 
         assert link_of(opened).breaker == BreakerState.CLOSED
 
+    def test_a_call_that_was_never_made_leaves_it_to_the_next(self, opened: Shop, vendor: Parcelbox) -> None:
+        refused_here = CallReport(
+            operation="charge", method="POST", url="", status=None, duration_ms=0.1, started_at=clock.now(),
+            error="RequestRejected",
+        )  # fmt: skip
+        vendor.failing.clear()
+
+        with clock.shifted(OPEN_FOR + timedelta(seconds=1)):
+            circuit = breakers.circuit_for(opened.integration.pk, "parcelbox")
+            circuit.claim(at_most=timedelta(seconds=10))
+            circuit.observe(refused_here)
+
+            assert link_of(opened).breaker == BreakerState.OPEN
+            assert charge(opened).status == "succeeded"
+
     def test_only_one_of_many_tries(self, opened: Shop, vendor: Parcelbox) -> None:
         vendor.failing.clear()
         reached = vendor.count(CHARGES)
@@ -232,6 +249,52 @@ class TestChecks:
         assert queries.captured_queries == []
         assert (len(reports), Call.objects.count()) == (1, calls)
         assert link_of(inside_shop).breaker == BreakerState.CLOSED
+
+
+class TestWaitingWork:
+    """What was held for a breaker goes on when it closes; what has another reason to wait does not."""
+
+    @pytest.fixture
+    def waiting(self, inside_shop: Shop, broken: Parcelbox) -> tuple[OutboxEntry, OutboxEntry]:
+        """An entry that waits for the breaker, and one that the vendor told to wait for an hour."""
+        fail(inside_shop, IN_A_ROW)
+        held_for_breaker, limited = (outbox.add("test", link_id=inside_shop.integration.pk) for _ in range(2))
+        hold_link(inside_shop.integration.pk, wait_s=held(inside_shop).retry_after_s or 0)
+        OutboxEntry.objects.filter(pk=limited.pk).update(not_before=clock.now() + timedelta(hours=1))
+        broken.failing.clear()
+        return held_for_breaker, limited
+
+    @pytest.mark.parametrize("closing", ["check", "batch", "hand"])
+    def test_goes_on_however_it_closes(
+        self, inside_shop: Shop, waiting: tuple[OutboxEntry, OutboxEntry], closing: str
+    ) -> None:
+        CLOSINGS[closing](inside_shop)
+
+        for entry in waiting:
+            entry.refresh_from_db()
+        assert link_of(inside_shop).breaker == BreakerState.CLOSED
+        assert (waiting[0].not_before, link_of(inside_shop).not_before) == (None, None)
+        assert waiting[1].not_before is not None
+
+    def test_of_another_link_is_not_touched(
+        self, inside_shop: Shop, other_shop: Shop, waiting: tuple[OutboxEntry, OutboxEntry]
+    ) -> None:
+        with in_organization(other_shop.organization):
+            other = outbox.add("test", link_id=other_shop.integration.pk)
+            hold_link(other_shop.integration.pk, wait_s=30)
+
+        CLOSINGS["check"](inside_shop)
+
+        with in_organization(other_shop.organization):
+            other.refresh_from_db()
+            assert other.not_before is not None
+
+
+CLOSINGS: dict[str, Callable[[Shop], Any]] = {
+    "check": lambda shop: provider_for(shop.integration, Purpose.CHECK).check(),
+    "batch": lambda shop: breakers.checked([shop.integration.pk]),
+    "hand": lambda shop: breakers.reset(link_of(shop), actor=Actor.system("test")),
+}
 
 
 class TestVendors:
