@@ -67,6 +67,11 @@ def work_due(column: str, work: Callable[[Integration], timedelta]) -> int:
     return done
 
 
+def is_open(schema_name: str) -> bool:
+    """Whether an organization may work: nothing is asked of vendors for one that is suspended."""
+    return Organization.objects.open().filter(schema_name=schema_name).exists()
+
+
 def _claim(column: str) -> list[Link]:
     now = clock.now()
     due = Link.objects.filter(status=LinkStatus.ACTIVE, **{f"{column}__lte": now}).order_by(column)
@@ -80,7 +85,7 @@ def _work_one(column: str, link: Link, work: Callable[[Integration], timedelta])
     """Work one link; whatever is wrong with it must not keep the others from their turn."""
     wait = HELD_FOR
     try:
-        if not vendor_state(link.provider).has_incident and _is_open(link.organization_schema):
+        if not vendor_state(link.provider).has_incident and is_open(link.organization_schema):
             with in_organization(link.organization_schema):
                 integration = Integration.objects.filter(pk=link.pk).first()
                 wait = work(integration) if integration is not None else daily()
@@ -91,7 +96,3 @@ def _work_one(column: str, link: Link, work: Callable[[Integration], timedelta])
 
 def _note(column: str, link: Link, due_at: datetime) -> None:
     Link.objects.filter(pk=link.pk).update(**{column: due_at})
-
-
-def _is_open(schema_name: str) -> bool:
-    return Organization.objects.open().filter(schema_name=schema_name).exists()

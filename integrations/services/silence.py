@@ -24,7 +24,7 @@ from integrations.contract.rhythm import LEARN_S, QUARTER_S, Learned, learn
 from integrations.models import Integration
 from integrations.services import drift, issues
 from integrations.services.drift import SILENT, Found
-from integrations.services.due import daily
+from integrations.services.due import daily, is_open
 from integrations.services.reconcile import can_reconcile, reconcile
 from notifications.services import notify
 from tenants.context import in_organization
@@ -68,7 +68,10 @@ LOOK_AGAIN = timedelta(seconds=scaled(300))
 """How often a link that was told to be silent is looked at, to see it come back."""
 
 WHILE_OFF = timedelta(seconds=scaled(3600))
-"""A link that is switched off, must be reconnected, or whose vendor has trouble is not judged until then."""
+"""
+Until then a link is not judged that is switched off or must be reconnected, whose organization is suspended, or whose
+vendor has trouble.
+"""
 
 _MINUTES = """
     WITH RECURSIVE minutes AS (
@@ -179,7 +182,7 @@ def _look_closely(rhythm: Rhythm, link: Link) -> None:
             _resume(rhythm, link, newest)
         elif rhythm.alarmed_at is not None:
             rhythm.alarm_at = clock.now() + LOOK_AGAIN
-        elif vendor_state(link.provider).has_incident:
+        elif vendor_state(link.provider).has_incident or not is_open(link.organization_schema):
             rhythm.alarm_at = clock.now() + WHILE_OFF
         else:
             _ask_and_tell(rhythm, link)

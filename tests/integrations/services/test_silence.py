@@ -17,6 +17,7 @@ from integrations.services import drift, silence
 from integrations.services.crew import work_outbox
 from notifications.models import Notification
 from tenants.context import in_organization
+from tenants.models import Organization
 from tests.fictitious.conftest import Shop
 from tests.fictitious.parcelbox import PROVIDER
 from tests.fictitious.vendor import Parcelbox
@@ -145,10 +146,12 @@ class TestLooking:
 
         assert vendor.count(CHANGES) == 0
 
-    @pytest.mark.parametrize("trouble", ["incident", "disabled"])
+    @pytest.mark.parametrize("trouble", ["incident", "disabled", "suspended"])
     def test_judges_nobody_in_trouble(self, lively: Shop, vendor: Parcelbox, trouble: str) -> None:
         if trouble == "incident":
             Vendor.objects.create(provider="parcelbox", incident="Down.", incident_class="Unavailable")
+        elif trouble == "suspended":
+            Organization.objects.filter(pk=lively.organization.pk).update(status=Organization.Status.SUSPENDED)
         else:
             Link.objects.filter(pk=lively.integration.id).update(status="disabled")
 
