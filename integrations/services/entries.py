@@ -17,6 +17,7 @@ from django.db.models.functions import Greatest, Least
 from core import clock
 from core.pace import scaled
 from dispatch.models import Link, LinkStatus, OutboxEntry, OutboxStatus
+from dispatch.waker import wake
 from integrations.contract import ProviderError
 
 PARK_FOR = timedelta(seconds=scaled(3 * 24 * 3600))
@@ -85,6 +86,20 @@ def hold_link(link_id: UUID, *, wait_s: float) -> None:
     open_ = OutboxEntry.objects.filter(link_id=link_id, status__in=[OutboxStatus.WAITING, OutboxStatus.WORKING])
     free = open_.select_for_update(skip_locked=True).values("pk")
     OutboxEntry.objects.filter(pk__in=free).update(not_before=_until_deadline(Greatest(until, F("not_before"))))
+
+
+@transaction.atomic
+def end_hold(link_id: UUID, *, until: datetime) -> None:
+    """
+    Let the work of an integration go on whose hold would have ended by a moment; a longer one has another reason.
+
+    Rows that another transaction holds are passed over: they go on when their time comes.
+    """
+    held = OutboxEntry.objects.filter(link_id=link_id, status=OutboxStatus.WAITING, not_before__lte=until)
+    free = held.filter(not_before__gt=clock.now()).select_for_update(skip_locked=True).values("pk")
+    Link.objects.filter(pk=link_id, not_before__lte=until).update(not_before=None)
+    if OutboxEntry.objects.filter(pk__in=free).update(not_before=None):
+        transaction.on_commit(lambda: wake("outbound"))
 
 
 def park(entry: OutboxEntry, error: ProviderError) -> None:
