@@ -100,6 +100,7 @@ class TestRegister:
         work_outbox()
 
         assert not Issue.objects.exists()
+        assert OutboxEntry.objects.get(kind="webhook.register").status == "done"
         assert [row.state for row in integration.credentials.all()] == ["destroyed"]
 
     def test_a_failure_opens_an_issue_and_leaves_the_rest_usable(self, inside_shop: Shop, vendor: Parcelbox) -> None:
