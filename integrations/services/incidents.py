@@ -308,6 +308,8 @@ def _restore_in(schema: str, link_ids: list[UUID], incident: ProviderIncident) -
             integration.mark_health(LinkHealth.FAILING, cause=incident.text, who="nobody", next_action=NOTHING_TO_DO)
             integration.save()
             links.mirror(integration)
+            credential = integration.current_credential  # a refused grant took it off the clock
+            links.schedule_refresh(integration, credential.expires_at if credential else None)
             issues.resolve_issues(integration, causes=[AuthenticationFailed.card_word])
             record(
                 action="integration.restored",

@@ -290,6 +290,13 @@ class TestReconnects:
             assert other_shop.integration.status == "needs_reauth"
             assert Issue.objects.get().resolved_at is None
 
+    def test_have_their_tokens_renewed_again(self, refused: Shop) -> None:
+        Link.objects.filter(pk=refused.integration.id).update(next_refresh_at=None)
+
+        incidents.sweep()
+
+        assert Link.objects.get(pk=refused.integration.id).next_refresh_at is not None
+
     def test_are_taken_back_as_far_as_the_incident_may_have_gone_unseen(self, shop: Shop) -> None:
         with in_organization(shop.organization), later(-PERIOD):
             issues.require_reconnect(shop.integration, AuthenticationFailed())
