@@ -30,6 +30,7 @@ CAUSES: dict[str, Any] = {
     "webhook_not_registered": gettext_lazy("Webhook not registered"),
     "disabled_by_system": gettext_lazy("Switched off by the platform"),
     "credential_expiring": gettext_lazy("Credential ends soon"),
+    "credential_not_retired": gettext_lazy("Replaced credential still works"),
     "webhook_silent": gettext_lazy("No webhooks arrive"),
     "token_not_renewed": gettext_lazy("Token not renewed"),
 }
