@@ -7,6 +7,7 @@ a short-lived mark so that stopped workers do not let wake-ups pile up.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -16,6 +17,8 @@ import structlog
 from celery import current_app
 from django.conf import settings
 from kombu.exceptions import OperationalError
+
+from core.pace import scaled
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +40,15 @@ MARK_S = 3
 EXPIRES_S = 30
 """A wake-up older than this says nothing the sweep does not know; workers that were stopped drop it."""
 
+SWEPT_EVERY_S = scaled(10.0)
+"""What is due later than this is found by the sweep as soon as by a wake-up."""
+
+STEP_S = 0.5
+"""Wake-ups for rows that become due within the same half second are one."""
+
+_later: dict[str, set[int]] = {queue: set() for queue in TASKS}
+"""The steps of the monotonic clock at which a row of each queue becomes due; twenty at most."""
+
 _flags = {queue: threading.Event() for queue in TASKS}
 _any = threading.Event()
 _thread_of_process: dict[int, threading.Thread] = {}
@@ -49,6 +61,16 @@ def wake(queue: str) -> None:
     _any.set()
     if os.getpid() not in _thread_of_process:
         _start()
+
+
+def wake_later(queue: str, *, wait_s: float) -> None:
+    """Ask for a worker when a row becomes due after a short wait; longer ones are the sweep's."""
+    if wait_s < SWEPT_EVERY_S:
+        with _lock:
+            _later[queue].add(math.ceil((time.monotonic() + wait_s) / STEP_S))
+        _any.set()
+        if os.getpid() not in _thread_of_process:
+            _start()
 
 
 def woken(queue: str) -> None:
@@ -70,13 +92,30 @@ def _start() -> None:
 
 def _run() -> None:
     while True:
-        _any.wait()
+        _any.wait(_until_next_s())
         time.sleep(PAUSE_S)
         _any.clear()
+        _flag_due()
         for queue, flag in _flags.items():
             if flag.is_set():
                 flag.clear()
                 _send(queue)
+
+
+def _until_next_s() -> float | None:
+    """Return how long nothing becomes due; None when nothing will."""
+    with _lock:
+        steps = [step for queue in _later.values() for step in queue]
+    return max(0.0, min(steps) * STEP_S - time.monotonic()) if steps else None
+
+
+def _flag_due() -> None:
+    now = time.monotonic() / STEP_S
+    with _lock:
+        for queue, steps in _later.items():
+            if due := {step for step in steps if step <= now}:
+                steps.difference_update(due)
+                _flags[queue].set()
 
 
 def _send(queue: str) -> None:

@@ -17,7 +17,7 @@ from django.db.models.functions import Greatest, Least
 from core import clock
 from core.pace import scaled
 from dispatch.models import Link, LinkStatus, OutboxEntry, OutboxStatus
-from dispatch.waker import wake
+from dispatch.waker import wake, wake_later
 from integrations.contract import ProviderError
 
 PARK_FOR = timedelta(seconds=scaled(3 * 24 * 3600))
@@ -58,6 +58,7 @@ def try_later(entry: OutboxEntry, *, wait_s: float, error_class: str, text: str)
         error_class=error_class,
         error_text=text,
     )
+    _wake_after(wait_s)
 
 
 def wait_uncounted(entry: OutboxEntry, error: ProviderError, *, wait_s: float) -> None:
@@ -71,6 +72,7 @@ def wait_uncounted(entry: OutboxEntry, error: ProviderError, *, wait_s: float) -
         error_class=error.name,
         error_text=error.message,
     )
+    _wake_after(wait_s)
 
 
 @transaction.atomic
@@ -119,6 +121,10 @@ def park(entry: OutboxEntry, error: ProviderError) -> None:
             error_class=error.name,
             error_text=error.message,
         )
+
+
+def _wake_after(wait_s: float) -> None:
+    transaction.on_commit(lambda: wake_later("outbound", wait_s=wait_s))
 
 
 def _until_deadline(until: datetime | Expression) -> Expression:
