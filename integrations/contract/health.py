@@ -94,7 +94,8 @@ def finding_of(outcome: CheckResult | Account | ProviderError) -> Finding:
 def after(standing: Standing, finding: Finding) -> Standing:
     """Return where a link stands after one more check."""
     if finding in {Finding.GOOD, Finding.LIMITED}:
-        good = min(standing.good + 1, MOST_COUNTED)
+        before = 0 if standing.health is Health.FAILING else standing.good  # a refused call fails it without counting
+        good = min(before + 1, MOST_COUNTED)
         return Standing(health=_mended(standing, finding), good=good)
     before = 0 if standing.health is Health.HEALTHY else standing.bad  # a reconnect mends without counting
     bad = min(before + 1, MOST_COUNTED)

@@ -122,3 +122,9 @@ class TestPace:
     )
     def test_the_clock_leaves_alone_what_is_off_or_costs_money(self, status: str, is_free: bool) -> None:
         assert pace_s(Standing(), period_s=900, status=status, is_free=is_free) is None
+
+
+def test_what_a_refused_call_made_fail_begins_to_count_anew() -> None:
+    standing = after(Standing(health=Health.FAILING, good=7), Finding.GOOD)
+
+    assert (standing.health, standing.good) == (Health.DEGRADED, 1)
