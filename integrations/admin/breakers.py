@@ -49,6 +49,10 @@ class BreakerPages(RegistryAdmin):
         view = self.admin_site.admin_view(self.reset_breaker_view)
         return [path("<path:object_id>/reset-breaker/", view, name=self._page_name), *super().get_urls()]
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Write what the form changed: the other columns are the engine's, and move meanwhile."""
+        obj.save(update_fields=form.changed_data if change else None)
+
     def reset_breaker_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask once, then close the breaker."""
         found = self.find(request, object_id)

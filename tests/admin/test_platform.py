@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from django.core import mail
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from accounts.models import ApiKey, Invitation, Membership, User
 from audit.models import AuditEntry
 from dispatch.models import Vendor, WebhookDelivery
+from integrations.admin.platform import VendorAdmin, VendorForm
+from integrations.admin.sites import platform_site
 from tenants.models import Organization
 from tests.admin.conftest import Place
 
@@ -102,6 +104,18 @@ class TestRows:
 
         page = browser.get("/admin/dispatch/vendor/whatsapp/history/").content.decode()
         assert "vendor.changed" in page
+
+    def test_saving_a_vendor_keeps_what_the_engine_wrote_meanwhile(self, rf: RequestFactory, db: None) -> None:
+        read_before = Vendor.objects.create(provider="whatsapp")
+        Vendor.objects.update(breaker="open", incident="Down.", incident_class="Unavailable")
+        form = VendorForm({"provider": "whatsapp", "transfer_mechanism": "none"}, instance=read_before)
+
+        form.is_valid()
+        VendorAdmin(Vendor, platform_site).save_model(rf.post("/"), form.instance, form, change=True)
+
+        kept = Vendor.objects.get()
+        assert (kept.breaker, kept.incident, kept.incident_class) == ("open", "Down.", "Unavailable")
+        assert (kept.is_enabled, kept.transfer_mechanism) == (False, "none")
 
     def test_an_incident_is_not_written_into_the_vendor_by_hand(self, browser: Client, db: None) -> None:
         Vendor.objects.create(provider="whatsapp", incident="Slow.", incident_class="Unavailable")
