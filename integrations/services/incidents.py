@@ -232,7 +232,7 @@ def _ask_more(found: Pooled) -> None:
         return
     missing = max(math.ceil(MIN_SHARE * found.active) - found.links, MIN_ORGANIZATIONS - found.organizations)
     now = clock.now()
-    values = {"now": now, "since": now - WINDOW, "provider": found.provider}
+    values: dict[str, Any] = {"now": now, "since": now - WINDOW, "provider": found.provider}
     with connection.cursor() as cursor:
         cursor.execute(_ASK, {**values, "most": min(missing, ASKED_PER_FAILING * found.links)})
 
