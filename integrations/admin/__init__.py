@@ -3,6 +3,7 @@
 from integrations.admin import (
     connect,
     deliveries,
+    endpoints,
     incidents,
     integrations,
     issues,
@@ -19,6 +20,7 @@ from integrations.admin.sites import organization_site, platform_site
 __all__ = [
     "connect",
     "deliveries",
+    "endpoints",
     "incidents",
     "integrations",
     "issues",

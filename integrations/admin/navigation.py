@@ -81,6 +81,7 @@ ORGANIZATION_MENU: Menu = (
             Entry(_("API keys"), "key", "accounts_apikey_changelist", "accounts.view_apikey"),
             Entry(_("Members"), "group", "accounts_membership_changelist", "accounts.view_membership"),
             Entry(_("Invitations"), "mail", "accounts_invitation_changelist", "accounts.view_invitation"),
+            Entry(_("Event endpoints"), "webhook", "notifications_eventendpoint_changelist"),
             Entry(_("Notification settings"), "tune", "notifications_mailpreference_changelist"),
         ),
     ),

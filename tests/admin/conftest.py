@@ -202,7 +202,9 @@ def _conversation(place: Place, integration: Any) -> None:
 def _people(place: Place) -> None:
     from accounts.models import Invitation, Membership, User
     from accounts.services import add_member, create_api_key
+    from audit.services import Actor
     from core import clock
+    from notifications.endpoints.services import create as create_endpoint
     from vault.services import token_digest
 
     schema = place.organization.schema_name
@@ -216,4 +218,7 @@ def _people(place: Place) -> None:
         token_digest=token_digest(f"planted-invitation-{schema}"),
         expires_at=clock.now() + timedelta(days=1),
     )
-    place.ids.update(apikey=api_key.id, membership=membership.id, invitation=invitation.id)
+    endpoint, _secret = create_endpoint(
+        url="https://hooks.example.com/events", event_types=["*"], environment="test", actor=Actor.system("test")
+    )
+    place.ids.update(apikey=api_key.id, membership=membership.id, invitation=invitation.id, eventendpoint=endpoint.id)
