@@ -17,9 +17,10 @@ SENT = "wamid.dGVzdC0sent-by-us"
 
 
 @pytest.fixture
-def message(integration, vendor, written, actor):
-    """A message that is about to be sent."""
+def message(integration, vendor, written, actor, work):
+    """A message that is about to be sent; what was published before is told."""
     written()
+    work()
     vendor.answer("POST", MESSAGES, "send__ok")
     return send_message(integration=integration, to=PHONE, type="text", content={"body": "Hi"}, actor=actor)
 

@@ -411,7 +411,7 @@ class TestReading:
         work()
 
         assert vendor.calls == []
-        assert OutboxEntry.objects.get().status == OutboxStatus.EXPIRED
+        assert OutboxEntry.objects.get(kind="message.typing").status == OutboxStatus.EXPIRED
 
 
 class TestMediaIn:

@@ -45,6 +45,7 @@ class TestDone:
     def test_calls_inside_the_organization_and_outside_any_transaction(
         self, shop: Shop, other_shop: Shop, kind: Work
     ) -> None:
+        work_outbox()  # what connecting published
         outside = len(connection.savepoint_ids)
         entry = add(shop)
 
@@ -295,6 +296,7 @@ class TestLease:
         assert name_of(shop) == "Shop 1"
 
     def test_who_comes_too_late_does_not_begin(self, shop: Shop, kind: Work) -> None:
+        work_outbox()  # what connecting published
         add(shop)
         (claim,) = claim_outbox()
         with clock.shifted(LEASE + timedelta(seconds=1)):
