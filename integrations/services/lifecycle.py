@@ -74,10 +74,12 @@ def disconnect(integration: Integration, *, actor: Actor) -> Integration:
 def rename(integration: Integration, *, name: str, actor: Actor) -> Integration:
     """Give the integration another name."""
     with transaction.atomic():
-        integration.name = name
-        integration.save(update_fields=["name", "updated_at"])
-        links.mirror(integration)
-        record(action="integration.renamed", actor=actor, target=audit_target(integration))
+        fresh = Integration.objects.select_for_update().get(pk=integration.pk)
+        fresh.name = name
+        fresh.save(update_fields=["name", "updated_at"])
+        links.mirror(fresh)
+        record(action="integration.renamed", actor=actor, target=audit_target(fresh))
+    integration.refresh_from_db()
     return integration
 
 

@@ -107,3 +107,14 @@ class TestDisable:
         assert Integration.objects.get().status == "active"
         actions = AuditEntry.objects.order_by("id").values_list("action", flat=True)
         assert list(actions)[-2:] == ["integration.disabled", "integration.enabled"]
+
+
+class TestRename:
+    def test_mirrors_the_row_and_not_what_was_read_before(self, inside_shop: Shop) -> None:
+        read_before = Integration.objects.get()
+        lifecycle.disable(inside_shop.integration, actor=ACTOR)
+
+        lifecycle.rename(read_before, name="Other", actor=ACTOR)
+
+        link = Link.objects.get()
+        assert (link.label, link.status, link.next_check_at) == ("Other", "disabled", None)
