@@ -12,6 +12,7 @@ class ChannelsConfig(AppConfig):
     verbose_name = "Channels"
     handlers = {
         "inbound": "channels_app.inbound.handle",
+        "inbound_together": "channels_app.inbound.together",
         "published": {"integration.disconnected": "channels_app.outbox.fail_canceled"},
         "payloads": dict.fromkeys(("message.received", "message.status_changed"), "channels_app.api.payloads.messages"),
         "panels": ["channels_app.admin.conversations.LATEST"],

@@ -6,14 +6,16 @@ An error raised here rolls the whole delivery back, and it is tried again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from channels_app import usage
-from channels_app.contract import EventType, TemplateData
+from channels_app.contract import EventType, MessageData, TemplateData
 from channels_app.models import Template
 from channels_app.services import people, records, standing, statuses
+from channels_app.services.together import dealing_with
 from dispatch import outbox
 from integrations.contract import InboundEvent
 from integrations.models import Event, Integration
@@ -28,11 +30,28 @@ def handle(integration: Integration, event_row: Event, event: InboundEvent) -> N
         handler(integration, event.data, statuses.stamp(event.occurred_at or event_row.received_at))
 
 
+def together(integration: Integration, events: Sequence[InboundEvent]) -> AbstractContextManager[None]:
+    """Deal with what is one thing many times, messages of people, at the price of one; what is mixed, as always."""
+    if len(events) < 2 or any(not _is_plain(event) for event in events):  # noqa: PLR2004 - several at once
+        return nullcontext()
+    messages = [cast(MessageData, event.data) for event in events]
+    return dealing_with(integration, messages, acts=records.ACTS)
+
+
+def _is_plain(event: InboundEvent) -> bool:
+    return event.type == EventType.MESSAGE_RECEIVED and event.data["type"] not in records.SILENT
+
+
 def _received(integration: Integration, data: Any, at: datetime) -> None:
     message = records.record_inbound(integration, data, at=at)
     if message is not None:
         usage.count(integration, usage.MESSAGES_IN)
-        outbox.publish("message.received", str(message.id), details={"type": message.type})
+        outbox.publish(
+            "message.received",
+            str(message.id),
+            environment=integration.environment,
+            details={"type": message.type},
+        )
 
 
 def _echoed(integration: Integration, data: Any, at: datetime) -> None:

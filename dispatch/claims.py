@@ -2,9 +2,10 @@
 Claiming rows for work: `FOR UPDATE SKIP LOCKED`, at most 5 in work per link and 1 per object, oldest first.
 
 Rows in work anywhere on the platform count, so a noisy link has five of the platform's hands however long its queue
-is and however many workers there are. Links take turns: the first row of each comes before the second of any; which of
-many links come first is drawn by lot, so that none waits for the others' queues to empty. Rows without a link take
-turns by organization. A row whose lease ended is claimed again: its worker died.
+is and however many workers there are. Links take turns: of outside work the first row of each comes before the second
+of any; of deliveries the links with the fewest come first, then some links with all that they may have. Which of many
+comes first is drawn by lot. Rows without a link take turns by organization. A row whose lease ended is claimed again:
+its worker died.
 
 Two claims at one moment choose the same rows of a link, and one of them gets none of those.
 """
@@ -27,6 +28,9 @@ from dispatch.models import LEASE, DeliveryStatus, OutboxEntry, OutboxStatus, We
 BATCH = 100
 PER_LINK = 5
 
+MANY_LINKS = 200
+"""Up to so many waiting links the five rows of each are looked at; beyond, a claim would read thousands."""
+
 PER_PLATFORM = 25
 """Deliveries of the platform's own URLs belong to no link: they are split, in milliseconds, for all organizations."""
 
@@ -48,7 +52,7 @@ _GROUPS = """
 """Each key that has open rows, once: a step per key through the index, however many rows a key has."""
 
 _CANDIDATES = """
-    SELECT due.id, due.due_at, COALESCE(busy.rows, 0) + due.place AS turn
+    SELECT due.id, due.due_at, COALESCE(busy.rows, 0) + due.place AS turn, {groups}.key::text AS owner
     FROM {groups} LEFT JOIN busy ON busy.key = {groups}.key::text
     CROSS JOIN LATERAL (
         SELECT taken.id, taken.due_at, row_number() OVER (ORDER BY taken.due_at, taken.id) AS place FROM (
@@ -57,13 +61,26 @@ _CANDIDATES = """
                 WHERE {of} AND t.{key} = {groups}.key AND {is_due} ORDER BY {due_at}, t.id LIMIT {window}
             ) s
             WHERE {is_free} ORDER BY s.due_at, s.id LIMIT LEAST(
-                (SELECT CASE WHEN count(*) > %(batch)s THEN 1 ELSE {most} END FROM {groups}),
+                (SELECT CASE WHEN count(*) > {many} THEN 1 ELSE {most} END FROM {groups}),
                 GREATEST(0, {most} - COALESCE(busy.rows, 0)))
         ) taken
     ) due
     WHERE {groups}.key IS NOT NULL
 """
-"""Where more keys wait than rows are wanted, one row of each is enough to choose from."""
+"""Where very many keys wait, one row of each is enough to choose from."""
+
+_BY_TURN = "SELECT id, due_at, turn FROM candidates ORDER BY turn, random() LIMIT %(batch)s"
+"""The first row of each key before the second of any; among equals by lot."""
+
+_BY_OWNER = """
+    SELECT id, due_at, turn FROM (
+        SELECT c.*, count(*) OVER (PARTITION BY c.owner) AS waiting FROM candidates c
+    ) c ORDER BY waiting >= {most}, hashtextextended(owner, %(lot)s), turn LIMIT %(batch)s
+"""
+"""
+Those with the fewest rows first, and of the others a few with all they may have, drawn by lot: rows of one link are
+cheaper together than apart, and whoever has little to do does not wait for those who have much.
+"""
 
 _CLAIM = """
     WITH RECURSIVE {linked_groups}, {unlinked_groups},
@@ -72,7 +89,7 @@ _CLAIM = """
         WHERE t.status = '{working}' AND t.leased_until > %(now)s GROUP BY 1
     ),
     candidates AS ({linked_candidates} UNION ALL {unlinked_candidates}),
-    chosen AS (SELECT id, due_at, turn FROM candidates ORDER BY turn, random() LIMIT %(batch)s),
+    chosen AS ({choice}),
     locked AS (
         SELECT t.id FROM {table} t
         WHERE t.id = ANY(ARRAY(SELECT id FROM chosen)) AND CASE WHEN {is_due} THEN TRUE ELSE FALSE END
@@ -83,7 +100,7 @@ _CLAIM = """
         status = '{working}', attempts = t.attempts + 1, leased_until = %(until)s, lease_id = %(lease)s
     WHERE t.id = ANY(ARRAY(SELECT id FROM locked))
     RETURNING (SELECT turn FROM chosen WHERE chosen.id = t.id), {due_at},
-        t.id, t.organization_schema, t.link_id, {waits_for}
+        t.id, t.organization_schema, t.link_id, t.crashes, {waits_for}
 """
 
 # The CASE around what is due in `locked` keeps PostgreSQL from looking these 100 rows up in the index of due times.
@@ -110,7 +127,8 @@ class Claim:
     """
     A claimed row: whose it is and the lease that must still hold when the work is done.
 
-    `waits_for` names who is waited for: the provider, or the kind of work where no integration is behind it.
+    `waits_for` names who is waited for: the provider, or the kind of work where no integration is behind it. `crashes`
+    counts the workers that died while they had the row.
     """
 
     id: UUID
@@ -118,6 +136,7 @@ class Claim:
     link_id: UUID | None
     lease_id: UUID
     waits_for: str = ""
+    crashes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +152,8 @@ class _Table:
     may_begin_link: str = ""
     may_begin_unlinked: str = ""
     has_objects: bool = False
+    choice: str = _BY_TURN
+    many: str = "%(batch)s"
 
     def sql(self) -> str:
         """Compose the statement."""
@@ -140,6 +161,7 @@ class _Table:
             "table": self.name,
             "open": self.open,
             "due_at": _DUE_AT,
+            "many": self.many,
             "window": WINDOW,
             "is_open": f"t.status IN {self.open}",
             "is_due": f"t.status IN {self.open} AND {_DUE_AT} <= %(now)s AND (t.status <> '{self.working}'"
@@ -152,6 +174,7 @@ class _Table:
         owner = f"o.link_id IS NULL AND o.{self.unlinked_key} = s.{self.unlinked_key}"
         return _CLAIM.format(
             **common,
+            choice=self.choice.format(most=PER_LINK),
             working=self.working,
             unlinked_key=self.unlinked_key,
             waits_for=self.waits_for,
@@ -175,6 +198,8 @@ _DELIVERIES = _Table(
     unlinked_key="provider",
     unlinked_most=PER_PLATFORM,
     waits_for="t.provider",
+    choice=_BY_OWNER,
+    many=str(MANY_LINKS),
 ).sql()
 
 _OUTBOX = _Table(
@@ -233,9 +258,12 @@ def _claim(statement: str, *, batch: int, passed_over: Collection[str] = ()) -> 
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             _THROUGH_INDEXES + statement,
-            {"now": now, "until": now + LEASE, "lease": lease, "batch": batch, "passed_over": list(passed_over)},
-        )
+            {
+                "now": now, "until": now + LEASE, "lease": lease, "batch": batch, "passed_over": list(passed_over),
+                "lot": lease.int % 2**31,
+            },
+        )  # fmt: skip
         while cursor.nextset():  # each SET has a result, too; the last is the claim's
             pass
         rows = sorted(cursor.fetchall(), key=lambda row: row[:3])
-    return [Claim(id_, schema, link_id, lease, waits_for) for _turn, _due, id_, schema, link_id, waits_for in rows]
+    return [Claim(id_, schema, link, lease, waits_for, crashes) for _, _, id_, schema, link, crashes, waits_for in rows]

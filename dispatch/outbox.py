@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,6 +19,9 @@ from dispatch.waker import wake
 from tenants.context import require_organization
 
 PUBLISH = "event.publish"
+
+_gathered: ContextVar[list[OutboxEntry] | None] = ContextVar("gathered_entries", default=None)
+_gathered_facts: ContextVar[list[Fact] | None] = ContextVar("gathered_facts", default=None)
 
 
 def add(
@@ -39,7 +45,7 @@ def add(
     """
     if failover_link_id is not None:
         _require_alike(link_id, failover_link_id)
-    entry = OutboxEntry.objects.create(
+    entry = OutboxEntry(
         organization_schema=require_organization(),
         link_id=link_id,
         kind=kind,
@@ -51,8 +57,34 @@ def add(
         not_before=_held_until(link_id),
         failover_link_id=failover_link_id,
     )
-    connection.on_commit(lambda: wake("outbound"))
+    if (waiting := _gathered.get()) is not None:
+        waiting.append(entry)
+        return entry
+    entry.save(force_insert=True)
+    connection.on_commit(_wake)
     return entry
+
+
+@contextmanager
+def gathered() -> Iterator[None]:
+    """Add what the block adds at its end, in one statement; nothing if it fails. Keep the transaction around it."""
+    waiting: list[OutboxEntry] = []
+    facts: list[Fact] = []
+    token, facts_token = _gathered.set(waiting), _gathered_facts.set(facts)
+    try:
+        yield
+    finally:
+        _gathered.reset(token)
+        _gathered_facts.reset(facts_token)
+    if facts:
+        _customers.keep(facts)
+    if waiting:
+        OutboxEntry.objects.bulk_create(waiting)
+        connection.on_commit(_wake)
+
+
+def _wake() -> None:
+    wake("outbound")
 
 
 def _held_until(link_id: UUID | None) -> datetime | None:
@@ -72,16 +104,48 @@ def _require_alike(link_id: UUID | None, second_id: UUID) -> None:
         )
 
 
-def publish(event_type: str, object_id: str, *, details: Mapping[str, Any] | None = None) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """A published fact whose object's environment its publisher knows."""
+
+    type: str
+    object_id: str
+    environment: str
+    details: Mapping[str, Any]
+
+
+def publish(
+    event_type: str, object_id: str, *, environment: str = "", details: Mapping[str, Any] | None = None
+) -> None:
     """
     Publish a fact of the entered organization in the transaction of the fact.
 
     Siblings and customers' endpoints learn of it from the outbox. Without a subscriber there is nothing to keep.
+
+    :param environment: of the object; where it is known, and customers alone may listen, the fact is kept for them at
+        once instead of by an entry of its own, which is what makes a fact per message cheap
     """
-    if has_subscribers(event_type):
-        add(PUBLISH, link_id=None, object_id=object_id, details={"type": event_type, **(details or {})})
+    if environment and event_type in _customers.types:
+        fact = Fact(type=event_type, object_id=object_id, environment=environment, details=dict(details or {}))
+        if (waiting := _gathered_facts.get()) is not None:
+            waiting.append(fact)
+        else:
+            _customers.keep([fact])
+    elif has_subscribers(event_type):
+        add(PUBLISH, link_id=None, object_id=object_id, details={**(details or {}), "type": event_type})
 
 
+Keep = Callable[[Sequence[Fact]], None]
+"""Keeps facts for customers' endpoints, in the transaction that publishes them."""
+
+
+@dataclass(slots=True)
+class _Customers:
+    keep: Keep = lambda facts: None
+    types: frozenset[str] = frozenset()
+
+
+_customers = _Customers()
 _subscribed: set[str] = set()
 
 
@@ -89,6 +153,11 @@ def set_subscribed(event_types: set[str]) -> None:
     """Learn from the registry which types anybody listens to; called once at start."""
     _subscribed.clear()
     _subscribed.update(event_types)
+
+
+def set_keeper(keep: Keep, types: Iterable[str]) -> None:
+    """Learn who keeps facts for customers, and of which types nobody else wants to know; called once at start."""
+    _customers.keep, _customers.types = keep, frozenset(types)
 
 
 def has_subscribers(event_type: str) -> bool:

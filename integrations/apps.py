@@ -35,6 +35,8 @@ class IntegrationsConfig(AppConfig):
         """Resolve every handler and provider now, so that a wrong path stops the start."""
         from dispatch import outbox
         from integrations import checks, registry  # noqa: F401
+        from integrations.services import endpoints
 
         registry.load()
         outbox.set_subscribed(registry.published_types())
+        outbox.set_keeper(endpoints.keep_facts, registry.types_only_for(endpoints.keep))

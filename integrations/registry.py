@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +35,7 @@ APP_OF_CATEGORY: Mapping[Category, str] = MappingProxyType(
 """One app per category; its `providers` package holds one module per vendor."""
 
 InboundHandler = Callable[..., None]
+InboundTogether = Callable[..., AbstractContextManager[None]]
 
 
 class UnknownProvider(ValidationFailed):
@@ -44,6 +46,7 @@ class UnknownProvider(ValidationFailed):
 class _Loaded:
     providers: dict[str, type[Provider]] = field(default_factory=dict)
     inbound: dict[str, InboundHandler] = field(default_factory=dict)
+    inbound_together: dict[str, InboundTogether] = field(default_factory=dict)
     outbox: dict[str, Any] = field(default_factory=dict)
     published: dict[str, list[Callable[..., None]]] = field(default_factory=dict)
     panels: list[Any] = field(default_factory=list)
@@ -69,6 +72,7 @@ def load() -> None:
     for config in apps.get_app_configs():
         _resolve_handlers(config.name, getattr(config, "handlers", {}), fresh)
     _loaded.providers, _loaded.inbound = fresh.providers, fresh.inbound
+    _loaded.inbound_together = fresh.inbound_together
     _loaded.outbox, _loaded.published = fresh.outbox, fresh.published
     _loaded.panels, _loaded.personal_data = fresh.panels, fresh.personal_data
     _loaded.composers = fresh.composers
@@ -110,6 +114,11 @@ def inbound_handler(category: Category) -> InboundHandler | None:
     return _loaded.inbound.get(APP_OF_CATEGORY[category])
 
 
+def inbound_together(category: Category) -> InboundTogether | None:
+    """Return what surrounds the handling of several events of one integration in one transaction."""
+    return _loaded.inbound_together.get(APP_OF_CATEGORY[category])
+
+
 def outbox_handler(kind: str) -> Any:
     """Return what does the outside work of one kind; see `services.outbox.OutboxHandler`."""
     return _loaded.outbox[kind]
@@ -128,6 +137,11 @@ def personal_data() -> list[Any]:
 def published_types() -> set[str]:
     """Return the published types that somebody listens to."""
     return set(_loaded.published)
+
+
+def types_only_for(subscriber: Callable[..., None]) -> set[str]:
+    """Return the published types to which one subscriber listens and nobody else."""
+    return {event_type for event_type, found in _loaded.published.items() if found == [subscriber]}
 
 
 def subscribers(event_type: str) -> list[Callable[..., None]]:
@@ -160,6 +174,8 @@ def _resolve_handlers(app_name: str, handlers: Mapping[str, Any], fresh: _Loaded
     try:
         if path := handlers.get("inbound"):
             fresh.inbound[app_name] = import_string(path)
+        if path := handlers.get("inbound_together"):
+            fresh.inbound_together[app_name] = import_string(path)
         for kind, path in handlers.get("outbox", {}).items():
             fresh.outbox[kind] = import_string(path)
         for event_type, path in handlers.get("published", {}).items():

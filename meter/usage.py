@@ -8,7 +8,9 @@ commit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -32,14 +34,34 @@ _ADD_MANY = """
     ON CONFLICT (link_id, unit, at, day) DO UPDATE SET quantity = bucket.quantity + EXCLUDED.quantity
 """
 
+_Bucket = tuple[str, str, UUID, str]
+_gathered: ContextVar[dict[_Bucket, Decimal] | None] = ContextVar("gathered_usage", default=None)
+
 
 def count(*, organization_schema: str, link_id: UUID, provider: str, unit: str, quantity: int | Decimal = 1) -> None:
-    """Add a quantity to this hour's bucket."""
+    """Add a quantity to this hour's bucket; inside `gathered`, at its end."""
+    if (waiting := _gathered.get()) is not None:
+        bucket = (unit, organization_schema, link_id, provider)
+        waiting[bucket] = waiting.get(bucket, Decimal(0)) + Decimal(quantity)
+        return
     hour = clock.now().replace(minute=0, second=0, microsecond=0)
     with connection.cursor() as cursor:
         cursor.execute(
             _ADD, [new_id(), hour.date(), organization_schema, link_id, provider, hour, unit, Decimal(quantity)]
         )
+
+
+@contextmanager
+def gathered() -> Iterator[None]:
+    """Count what the block counts at its end: a statement for each bucket, in the units' order; nothing if it fails."""
+    waiting: dict[_Bucket, Decimal] = {}
+    token = _gathered.set(waiting)
+    try:
+        yield
+    finally:
+        _gathered.reset(token)
+    for (unit, schema, link_id, provider), quantity in sorted(waiting.items(), key=lambda item: item[0][:2]):
+        count(organization_schema=schema, link_id=link_id, provider=provider, unit=unit, quantity=quantity)
 
 
 def count_many(unit: str, quantities: Mapping[tuple[str, UUID, str], int]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
-from django.db import models
+from django.db import connections, models
+from django.db.models.constants import OnConflict
+from django.db.models.sql import InsertQuery
 
 from core.ids import new_id
 from tenants.context import PUBLIC, WrongOrganization, current_schema
@@ -40,3 +43,32 @@ class OrganizationModel(models.Model):
         here = current_schema()
         if self._schema != here or here == PUBLIC:
             raise WrongOrganization(f"a {type(self).__name__} of {self._schema} cannot be written in {here}")
+
+
+Row = TypeVar("Row", bound=OrganizationModel)
+
+
+def insert_new(rows: Sequence[Row]) -> list[Row]:
+    """
+    Insert rows of one model in one statement and return those that a unique constraint did not know already.
+
+    `bulk_create(ignore_conflicts=True)` does not tell which they are; here the database returns their keys.
+    """
+    if not rows:
+        return []
+    for row in rows:
+        row._require_own_schema()
+    model = type(rows[0])
+    query = InsertQuery(model, on_conflict=OnConflict.IGNORE)
+    query.insert_values(model._meta.concrete_fields, list(rows))
+    using = model._default_manager.db
+    compiler = query.get_compiler(using=using)
+    compiler.returning_fields = [model._meta.pk]
+    [(statement, parameters)] = compiler.as_sql()
+    with connections[using].cursor() as cursor:
+        cursor.execute(statement, parameters)
+        keys = {key for (key,) in cursor.fetchall()}
+    new = [row for row in rows if row.pk in keys]
+    for row in new:
+        row._state.adding, row._state.db = False, using
+    return new

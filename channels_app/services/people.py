@@ -13,10 +13,12 @@ from django.db.models import Q
 
 from channels_app.contract import ContactChangeData, ContactData, PreferenceData
 from channels_app.models import Contact, Conversation, Message
+from channels_app.services import together
 from core import clock
 from integrations.models import Integration
 
 _TEXTS = ("username", "name")
+_LEARNED = ("bsuid", "phone", "seen_at", *_TEXTS)
 
 
 def find_or_make(integration: Integration, person: ContactData, *, at: datetime | None = None) -> Contact | None:
@@ -30,14 +32,22 @@ def find_or_make(integration: Integration, person: ContactData, *, at: datetime 
     bsuid, phone = _ids(person)
     if not bsuid and not phone:
         return None
+    ours = together.current()
+    if ours and at is not None and (plain := ours.contact(bsuid=bsuid, phone=phone)):
+        _learn(plain, bsuid=bsuid, phone=phone, at=at)
+        _learn_texts(plain, person, at=at)
+        ours.change_contact(plain)
+        return plain
     found = _locked(integration, bsuid=bsuid, phone=phone)
     if not found:
         Contact.objects.bulk_create([Contact(integration=integration, bsuid=bsuid, phone=phone)], ignore_conflicts=True)
         found = _locked(integration, bsuid=bsuid, phone=phone)
     contact = _one_of(found, bsuid=bsuid, phone=phone)
+    known = {name: getattr(contact, name) for name in _LEARNED}
     _learn(contact, bsuid=bsuid, phone=phone, at=at)
     _learn_texts(contact, person, at=at)
-    contact.save()
+    if news := [name for name in _LEARNED if getattr(contact, name) != known[name]]:
+        contact.save(update_fields=[*news, "updated_at"])
     return contact
 
 
@@ -123,6 +133,9 @@ def merge(one: Contact, other: Contact) -> Contact:
 
 def conversation_with(integration: Integration, contact: Contact | None, *, group_id: str = "") -> Conversation:
     """Return the locked conversation with a contact or in a group, made when there is none."""
+    ours = together.current()
+    if ours and contact is not None and not group_id and (known := ours.conversation(contact)):
+        return known
     wanted: dict[str, Any] = {"group_id": group_id} if group_id else {"contact": contact, "group_id": ""}
     rows = Conversation.objects.select_for_update(no_key=True).filter(integration=integration, **wanted)
     existing = rows.order_by("id").first()

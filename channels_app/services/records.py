@@ -13,10 +13,11 @@ from typing import Any
 
 from channels_app.contract import MessageData
 from channels_app.models import Conversation, Direction, MediaState, Message, MessageStatus
-from channels_app.services import people, statuses
+from channels_app.services import people, statuses, together
 from core import clock
 from dispatch import outbox
 from integrations.models import Integration
+from tenants.base import insert_new
 
 DOWNLOAD = "media.download"
 
@@ -80,9 +81,9 @@ def apply_to_target(message: Message) -> None:
 
 def _record(message: Message, data: MessageData, *, at: datetime) -> Message | None:
     _fill(message, data, at=at)
-    statuses.lock_external_id(message.external_id)
-    Message.objects.bulk_create([message], ignore_conflicts=True)
-    if not Message.objects.filter(pk=message.pk).exists():
+    if message.direction == Direction.OUTBOUND:
+        statuses.lock_external_id(message.external_id)  # statuses that name it may come at this moment
+    if not insert_new([message]):
         return None
     _note_in_conversation(message)
     _catch_up(message)
@@ -124,11 +125,16 @@ def _note_in_conversation(message: Message) -> None:
         conversation.note(message.text or message.type, at=message.occurred_at, is_inbound=is_inbound)
     elif is_inbound and message.type != "system":
         conversation.note_inbound(message.occurred_at)
-    conversation.save()
+    ours = together.current()
+    if ours is None or not ours.change_conversation(conversation):
+        conversation.save(update_fields=["last_message_at", "last_text", "last_inbound_at", "unread_count"])
 
 
 def _catch_up(message: Message) -> None:
     """Apply what arrived before this message, and this message to what it is about."""
+    ours = together.current()
+    if ours and message.type not in _ACTS and not ours.is_acted_upon(message.external_id):
+        return
     if message.direction == Direction.OUTBOUND:
         statuses.note_earlier_statuses(message)
     apply_to_target(message)
@@ -170,6 +176,9 @@ def _is_own(target: Message, act: Message) -> bool:
 
 
 _ACTS: Mapping[str, Callable[[Message, Message], bool]] = {"reaction": _react, "edit": _edit, "revoke": _revoke}
+
+ACTS = tuple(_ACTS)
+"""Types that act on another message."""
 
 SILENT = frozenset({*_ACTS, "system"})
 """Types that are no lines of their own in a conversation."""

@@ -113,7 +113,12 @@ def mark_failed(
 
 def publish_status(message: Message) -> None:
     """Tell listeners that a message of ours moved."""
-    outbox.publish(STATUS_PUBLISHED, str(message.id), details={"status": message.status})
+    outbox.publish(
+        STATUS_PUBLISHED,
+        str(message.id),
+        environment=message.integration.environment,
+        details={"status": message.status},
+    )
 
 
 def lock_external_id(external_id: str) -> None:

@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -247,7 +247,7 @@ def work_deliveries() -> int:
     """
     started = clock.now()
     together: dict[object, list[Claim]] = {}
-    for claim in claim_deliveries(batch=DELIVERIES):
+    for claim in _without_suspects(claim_deliveries(batch=DELIVERIES)):
         together.setdefault(claim.link_id or claim.id, []).append(claim)
     waiting, begun = sorted(together.values(), key=len), 0  # one that came alone does not wait for five of another link
     while waiting and clock.now() - started <= WORK_FOR:
@@ -256,6 +256,19 @@ def work_deliveries() -> int:
         begun += len(claims)
     give_back_deliveries([claim for claims in waiting for claim in claims])
     return begun
+
+
+def _without_suspects(claims: Sequence[Claim]) -> Sequence[Claim]:
+    """
+    Keep all claims, or the first alone that a worker died of: should this one die, too, no other row is blamed.
+
+    The others are given back, as neither tried nor crashed.
+    """
+    suspects = [claim for claim in claims if claim.crashes]
+    if not suspects:
+        return claims
+    give_back_deliveries([claim for claim in claims if claim is not suspects[0]])
+    return suspects[:1]
 
 
 _fetching: dict[int, Crew] = {}

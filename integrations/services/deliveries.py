@@ -7,9 +7,11 @@ quarantine for 24 hours. Nothing that was verified is ever dropped: what cannot 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -24,6 +26,7 @@ from core.pace import scaled
 from dispatch import inbox
 from dispatch.claims import Claim
 from dispatch.models import DeliveryStatus, Link, WebhookDelivery
+from dispatch.settling import Settled, settle_deliveries
 from dispatch.waker import wake
 from integrations import registry
 from integrations.contract import (
@@ -41,6 +44,7 @@ from integrations.models import Event, Integration
 from integrations.services import links, quarantine
 from integrations.services.credentials import Purpose
 from integrations.services.providers import provider_for
+from integrations.services.taking_in import Arrived, take_in
 from tenants.context import in_organization
 from tenants.models import Organization
 from tenants.search_path import search_path_set_once
@@ -54,6 +58,15 @@ RETRY_S = (5, 15, 60, 300, 900, 1800, 3600, 3600, 3600)
 
 class LeaseLost(Exception):
     """The lease ended while we worked; the row belongs to another worker and our transaction is rolled back."""
+
+
+class Said(NamedTuple):
+    """A delivery, and what it says to its link; `foreign` are accounts of others that it names."""
+
+    delivery: WebhookDelivery
+    request: InboundRequest
+    events: Sequence[InboundEvent]
+    foreign: Sequence[str]
 
 
 class Addressee:
@@ -111,6 +124,16 @@ def process_delivery(delivery: WebhookDelivery, addressee: Addressee | None = No
     :raises ProviderError: the body cannot be parsed, or a detail cannot be fetched now
     """
     known = addressee or Addressee(_link_of(delivery))
+    said = _read(delivery, known)
+    if said is None:
+        return
+    _write([said], known)
+    if addressee is None:
+        known.write_down()
+
+
+def _read(delivery: WebhookDelivery, known: Addressee) -> Said | None:
+    """Open, parse and complete a delivery; None when it went to quarantine or to a thread that fetches."""
     provider = _receiving(delivery.provider)
     request = _request_of(delivery)
     events = list(provider.parse(request))
@@ -119,36 +142,51 @@ def process_delivery(delivery: WebhookDelivery, addressee: Addressee | None = No
     foreign = sorted({event.account_key for event in events if event.account_key} - known.accounts)
     if events and not ours:
         _quarantine(delivery, foreign[0])
-        return
+        return None
     if known.fetch_elsewhere and any(event.thin for event in ours):
         known.fetch_elsewhere(delivery)
-        return
-    ours = [_complete(event, known.integration) for event in ours]
-    with transaction.atomic():
-        quarantine.keep_foreign(delivery, request, foreign)
-        _write(delivery, known.integration, ours, foreign)
-        reach("delivery.before_commit")
-    reach("delivery.committed")
-    known.note(delivery)
-    if addressee is None:
-        known.write_down()
+        return None
+    return Said(delivery, request, [_complete(event, known.integration) for event in ours], foreign)
 
 
 def _process_together(
     found: Sequence[WebhookDelivery], fetch_elsewhere: Callable[[WebhookDelivery], None] | None
 ) -> None:
-    """Process deliveries of one link; the link is read with the first that is processed at all."""
-    addressee: Addressee | None = None
+    """
+    Process deliveries of one link: read each by itself, then write all in one transaction.
 
-    def work(delivery: WebhookDelivery) -> None:
+    If that fails, each is written by itself, so that what is wrong with one is recorded at that one.
+    """
+    addressee: Addressee | None = None
+    read: list[Said] = []
+
+    def look(delivery: WebhookDelivery) -> None:
         nonlocal addressee
         addressee = addressee or Addressee(_link_of(delivery), fetch_elsewhere=fetch_elsewhere)
-        process_delivery(delivery, addressee)
+        if said := _read(delivery, addressee):
+            read.append(said)
 
     for delivery in found:
-        _recorded(work, delivery)
-    if addressee is not None:
-        addressee.write_down()
+        _recorded(look, delivery)
+    if addressee is None:
+        return
+    if len(read) < 2 or not _is_written(read, addressee):  # noqa: PLR2004 - several at once
+        for said in read:
+            _recorded(functools.partial(_write_alone, said, addressee), said.delivery)
+    addressee.write_down()
+
+
+def _write_alone(said: Said, addressee: Addressee, delivery: WebhookDelivery) -> None:
+    _write([said], addressee)
+
+
+def _is_written(read: Sequence[Said], addressee: Addressee) -> bool:
+    try:
+        _write(read, addressee)
+    except Exception as error:
+        log.info("delivery.written_apart", deliveries=len(read), error=type(error).__name__)
+        return False
+    return True
 
 
 def _recorded(work: Callable[[WebhookDelivery], None], delivery: WebhookDelivery) -> None:
@@ -229,47 +267,36 @@ def body_of(delivery: WebhookDelivery) -> bytes:
     return _open(delivery)
 
 
-def _write(
-    delivery: WebhookDelivery, integration: Integration, events: Sequence[InboundEvent], foreign: Sequence[str]
-) -> None:
-    event_ids: list[UUID] = []
-    handler = registry.inbound_handler(integration.provider_class.spec.category)
-    for event in events:
-        row = _keep(event, integration, delivery)
-        if row is None:
-            continue
-        event_ids.append(row.id)
-        if handler is not None and event.type != "unknown":
-            handler(integration, row, event)
-    closed = _own(delivery).update(
-        status=DeliveryStatus.PROCESSED if events else DeliveryStatus.IGNORED,
-        event_ids=[*delivery.event_ids, *event_ids],
-        processed_at=clock.now(),
-        leased_until=None,
-        error_class="",
-        error_text=f"Events of accounts that are not connected here: {', '.join(foreign)}"[:500] if foreign else "",
-    )
-    if closed != 1:
-        raise LeaseLost  # another worker has the row: this transaction must not commit
+def _write(read: Sequence[Said], addressee: Addressee) -> None:
+    """
+    Write what deliveries say and close them, in one transaction.
+
+    :raises LeaseLost: another worker has one of the rows; nothing is written
+    """
+    with transaction.atomic():
+        for said in read:
+            quarantine.keep_foreign(said.delivery, said.request, said.foreign)
+        arrived = [
+            Arrived(event, said.delivery.id, said.delivery.received_at) for said in read for event in said.events
+        ]
+        rows = take_in(addressee.integration, arrived)
+        if settle_deliveries([_settled(said, rows) for said in read]) != len(read):
+            raise LeaseLost  # another worker has a row: this transaction must not commit
+        reach("delivery.before_commit")
+    reach("delivery.committed")
+    for said in read:
+        addressee.note(said.delivery)
 
 
-def _keep(event: InboundEvent, integration: Integration, delivery: WebhookDelivery) -> Event | None:
-    """Insert the event unless it is known; None for a redelivery."""
-    row = Event(
-        integration=integration,
-        type=event.type,
-        key=event.key[:300],
-        external_id=event.external_id[:300],
-        object=event.object_key[:300],
-        data=dict(event.data),
-        raw=dict(event.raw),
-        delivery_id=delivery.id,
-        occurred_at=event.occurred_at,
-        received_at=delivery.received_at,
+def _settled(said: Said, rows: Sequence[Event]) -> Settled:
+    delivery, foreign = said.delivery, said.foreign
+    return Settled(
+        id=delivery.id,
+        lease_id=delivery.lease_id,
+        status=DeliveryStatus.PROCESSED if said.events else DeliveryStatus.IGNORED,
+        event_ids=[*delivery.event_ids, *(row.id for row in rows if row.delivery_id == delivery.id)],
+        text=f"Events of accounts that are not connected here: {', '.join(foreign)}"[:500] if foreign else "",
     )
-    Event.objects.bulk_create([row], ignore_conflicts=True)
-    kept = Event.objects.filter(integration=integration, key=row.key, id=row.id).exists()
-    return row if kept else None
 
 
 def _complete(event: InboundEvent, integration: Integration) -> InboundEvent:

@@ -17,6 +17,7 @@ from audit.services import Actor, record
 from core import clock
 from core.ids import new_id
 from dispatch.models import OutboxEntry
+from dispatch.outbox import Fact
 from integrations import registry
 from integrations.contract import ProviderError
 from integrations.models import Integration
@@ -49,7 +50,24 @@ def keep(*, event_type: str, object_id: str, entry: OutboxEntry) -> None:
         log.info("endpoints.object_gone", type=event_type)  # nobody can be told what is no longer there
         return
     event.environment = payload.environment
-    deliveries.keep_event(event)
+    deliveries.keep_events([event])
+
+
+def keep_facts(facts: Sequence[Fact]) -> None:
+    """Keep facts whose environment is known and owe them to the endpoints that want them; one transaction."""
+    schema = require_organization()
+    deliveries.keep_events(
+        [
+            PublishedEvent(
+                organization_schema=schema,
+                environment=fact.environment,
+                type=fact.type,
+                object_id=fact.object_id,
+                details=dict(fact.details),
+            )
+            for fact in facts
+        ]
+    )
 
 
 def payloads_of(events: Sequence[PublishedEvent]) -> dict[UUID, Payload]:

@@ -8,7 +8,7 @@ delivery (`Event.delivery_id` is empty), which is how it is told from the others
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 
@@ -19,7 +19,6 @@ from audit.services import Actor, record
 from core import clock
 from core.pace import scaled
 from dispatch.models import Link
-from integrations import registry
 from integrations.contract import FetchesDetails, InboundEvent, Provider, ProviderError, Reconciles
 from integrations.contract.strategies import NOT_CALLED
 from integrations.models import Event, Integration
@@ -27,6 +26,7 @@ from integrations.services import links
 from integrations.services.credentials import Purpose, audit_target
 from integrations.services.due import daily, work_due
 from integrations.services.providers import provider_for
+from integrations.services.taking_in import Arrived, take_in
 from tenants.context import release_connection
 
 log = structlog.get_logger(__name__)
@@ -159,7 +159,7 @@ def _take_in(integration: Integration, provider: Provider, event: InboundEvent) 
             release_connection()
             event = provider.fetch(event)
         with transaction.atomic():
-            return _write(integration, event)
+            return bool(take_in(integration, [Arrived(event)]))  # else its webhook came meanwhile
     except ProviderError as error:
         if error.reason in NOT_CALLED:
             raise
@@ -168,24 +168,3 @@ def _take_in(integration: Integration, provider: Provider, event: InboundEvent) 
     except Exception:
         log.exception("reconcile.event_failed", integration=str(integration.pk), event_type=event.type)
         return False
-
-
-def _write(integration: Integration, event: InboundEvent) -> bool:
-    event = replace(event, key=event.key[:300])
-    row = Event(
-        integration=integration,
-        type=event.type,
-        key=event.key,
-        external_id=event.external_id[:300],
-        object=event.object_key[:300],
-        data=dict(event.data),
-        raw=dict(event.raw),
-        occurred_at=event.occurred_at,
-    )
-    Event.objects.bulk_create([row], ignore_conflicts=True)
-    if not Event.objects.filter(pk=row.pk).exists():
-        return False  # its webhook came meanwhile
-    handler = registry.inbound_handler(integration.provider_class.spec.category)
-    if handler is not None and event.type != "unknown":
-        handler(integration, row, event)
-    return True

@@ -37,7 +37,7 @@ from notifications.endpoints.models import (
 from notifications.endpoints.trouble import close_notes
 from vault.services import SealContext
 
-__all__ = ["Outcome", "add", "close_notes", "keep_event", "note_attempt", "open_secret", "seal_secret", "take"]
+__all__ = ["Outcome", "add", "close_notes", "keep_events", "note_attempt", "open_secret", "seal_secret", "take"]
 
 KIND = "endpoint.deliver"
 
@@ -69,15 +69,20 @@ class Outcome:
     retry_after_s: float | None = None
 
 
-def keep_event(event: PublishedEvent) -> None:
-    """Keep a published event and owe it to every endpoint that wants it, in the caller's transaction."""
-    event.save(force_insert=True)
+def keep_events(events: Sequence[PublishedEvent]) -> None:
+    """Keep published events of one organization and owe each to every endpoint that wants it; one transaction."""
+    PublishedEvent.objects.bulk_create(events)
     listening = EventEndpoint.objects.filter(
-        organization_schema=event.organization_schema, environment=event.environment, status=EndpointStatus.ACTIVE
+        organization_schema=events[0].organization_schema, status=EndpointStatus.ACTIVE
     )
     for endpoint in listening:
-        if catalogue.wants(endpoint.event_types, event.type):
-            add(endpoint, [event])
+        wanted = [
+            event
+            for event in events
+            if event.environment == endpoint.environment and catalogue.wants(endpoint.event_types, event.type)
+        ]
+        if wanted:
+            add(endpoint, wanted)
 
 
 def add(endpoint: EventEndpoint, events: Sequence[PublishedEvent]) -> None:

@@ -194,6 +194,7 @@ def pages(statement: str) -> tuple[int, float]:
     now = clock.now()
     parameters = {
         "now": now, "until": now, "lease": new_id(), "batch": claims.BATCH, "passed_over": [],
+        "lot": 7,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(claims._THROUGH_INDEXES)
