@@ -20,6 +20,7 @@ from pathlib import Path
 
 from config import canary, processes, running, runtime
 from config.supervisor import Failed, Part, Stopped, Supervisor, only_one, parent_was_interrupted, stop_other
+from integrations.services import courier_process
 
 PYTHON = sys.executable
 MANAGE = (PYTHON, str(processes.PROJECT_ROOT / "manage.py"))
@@ -222,7 +223,9 @@ def _stopping(supervisor: Supervisor, data_dir: Path) -> Iterator[None]:
     finally:
         supervisor.say("stopping")
         running.forget(data_dir)
+        courier_process.stop(data_dir, 0)  # a busy one stores while the parts stop and the database is still there
         supervisor.stop()
+        courier_process.stop(data_dir, 1)  # one that a worker started meanwhile
         supervisor.say("stopped")
 
 

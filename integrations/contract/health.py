@@ -8,7 +8,7 @@ between the two lies `degraded`, so that a vendor who fails every other call doe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -91,9 +91,15 @@ def finding_of(outcome: CheckResult | Account | ProviderError) -> Finding:
     return Finding.PASSING if may_pass else Finding.REFUSED
 
 
-def after(standing: Standing, finding: Finding) -> Standing:
-    """Return where a link stands after one more check."""
+def after(standing: Standing, finding: Finding, *, is_sure: bool = False) -> Standing:
+    """
+    Return where a link stands after one more check.
+
+    :param is_sure: one good check is enough, because a person mended something and looks whether it works
+    """
     if finding in {Finding.GOOD, Finding.LIMITED}:
+        if is_sure:
+            standing = replace(standing, health=Health.UNVERIFIED)
         before = 0 if standing.health is Health.FAILING else standing.good  # a refused call fails it without counting
         good = min(before + 1, MOST_COUNTED)
         return Standing(health=_mended(standing, finding), good=good)

@@ -80,7 +80,7 @@ def test_connection(integration: Integration, *, actor: Actor | None = None) -> 
         fresh = Integration.objects.select_for_update().get(pk=integration.pk)
         links.refuse_ended(fresh)
         if not was_held_back(answer):
-            write_down(fresh, answer, checked)
+            write_down(fresh, answer, checked, is_sure=actor is not None)
         if actor is not None:
             record(
                 action="integration.tested",
@@ -142,11 +142,15 @@ def checked_of(answer: Answer, *, started: datetime, finished: datetime) -> Chec
     return Checked(at=finished, duration_ms=duration_ms, verdicts=verdicts)
 
 
-def write_down(integration: Integration, answer: Answer, checked: Checked) -> None:
-    """Move health, issues and due time by what a check said; the caller's transaction locked the integration."""
+def write_down(integration: Integration, answer: Answer, checked: Checked, *, is_sure: bool = False) -> None:
+    """
+    Move health, issues and due time by what a check said; the caller's transaction locked the integration.
+
+    :param is_sure: one good check is enough to be healthy again (`contract.health.after`)
+    """
     link = Link.objects.select_for_update().get(pk=integration.pk)
     before = Standing(health=Health(integration.health), good=link.good_checks, bad=link.bad_checks)
-    standing = after(before, finding_of(answer))
+    standing = after(before, finding_of(answer), is_sure=is_sure)
     integration.last_tested_at = checked.at
     if isinstance(answer, ProviderError):
         _write_failure(integration, answer, standing)

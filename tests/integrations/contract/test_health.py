@@ -128,3 +128,16 @@ def test_what_a_refused_call_made_fail_begins_to_count_anew() -> None:
     standing = after(Standing(health=Health.FAILING, good=7), Finding.GOOD)
 
     assert (standing.health, standing.good) == (Health.DEGRADED, 1)
+
+
+class TestAPersonLooks:
+    def test_one_good_check_is_enough_for_who_mended_it(self) -> None:
+        failing = Standing(health=Health.FAILING, bad=7)
+
+        assert after(failing, Finding.GOOD, is_sure=True).health is Health.HEALTHY
+        assert after(failing, Finding.LIMITED, is_sure=True).health is Health.DEGRADED
+
+    def test_a_bad_one_mends_nothing(self) -> None:
+        failing = Standing(health=Health.FAILING, bad=1)
+
+        assert after(failing, Finding.PASSING, is_sure=True).health is Health.FAILING
