@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from core.ids import new_id
 from meter import usage
@@ -61,6 +62,31 @@ class TestCount:
     def test_is_undone_with_its_transaction(self, link_id: Any) -> None:
         def fail() -> None:
             with transaction.atomic():
+                usage.count(organization_schema="t_acme", link_id=link_id, provider="fictional", unit="things")
+                raise Undone
+
+        with pytest.raises(Undone):
+            fail()
+
+        assert not UsageRecord.objects.filter(link_id=link_id).exists()
+
+
+class TestGathered:
+    def test_counts_a_block_in_one_statement_for_each_bucket(self, link_id: Any) -> None:
+        common = {"organization_schema": "t_acme", "link_id": link_id, "provider": "fictional"}
+
+        with CaptureQueriesContext(connection) as captured, usage.gathered():
+            for _ in range(5):
+                usage.count(**common, unit="zeta")
+                usage.count(**common, unit="alpha", quantity=2)
+
+        assert len([query for query in captured.captured_queries if "INSERT" in query["sql"]]) == 2
+        found = UsageRecord.objects.filter(link_id=link_id).values_list("unit", "quantity")
+        assert dict(found) == {"zeta": 5, "alpha": 10}
+
+    def test_counts_nothing_of_a_block_that_fails(self, link_id: Any) -> None:
+        def fail() -> None:
+            with usage.gathered():
                 usage.count(organization_schema="t_acme", link_id=link_id, provider="fictional", unit="things")
                 raise Undone
 
