@@ -124,6 +124,8 @@ class Outbound:
         self._lock = threading.Lock()
         self._is_stopping = False
         self._others_told_at = 0.0
+        self._suspect: Claim | None = None
+        self._is_alone = False
 
     def rouse(self, *, room_within_s: float = 0.0) -> None:
         """
@@ -159,6 +161,7 @@ class Outbound:
         except Exception:
             log.exception("outbox.feeder_failed")  # the next wake-up, or the sweep, begins another
         finally:
+            self._let_go()
             self._feeder = None
             connections.close_all()
             self.crew.notify()
@@ -168,9 +171,13 @@ class Outbound:
 
     def _fill(self) -> None:
         """Claim what the free threads can take, and let them begin."""
-        while not self._is_stopping and (free := self.crew.free):
+        while not self._is_stopping and not self._is_kept_alone() and (free := self.crew.free):
             claims = claim_outbox(batch=free, passed_over=self.crew.crowded)
             connections.close_all()  # back to the pool, for the threads
+            if any(claim.crashes for claim in claims):
+                self._suspect, *others = sorted(claims, key=lambda claim: claim.crashes == 0)
+                give_back_outbox(others)
+                continue
             surplus = [claim for claim in claims if not self._begin(claim)]
             self.begun += len(claims) - len(surplus)
             if len(claims) == free:
@@ -178,6 +185,27 @@ class Outbound:
             if not surplus:
                 return
             give_back_outbox(surplus)  # and look for those whom they pushed aside
+
+    def _is_kept_alone(self) -> bool:
+        """
+        Let an entry that a worker died of be worked by itself: should this one die, too, no other entry is blamed.
+
+        It waits until the crew has nothing to do, and the crew takes nothing else until it is over.
+        """
+        is_idle = self.crew.free == self.crew.size
+        if self._suspect is None:
+            self._is_alone = self._is_alone and not is_idle
+        elif is_idle:
+            self.crew.take(work_claim, self._suspect)
+            self.begun += 1
+            self._suspect, self._is_alone = None, True
+        return self._is_alone or self._suspect is not None
+
+    def _let_go(self) -> None:
+        """Give back an entry that still waited to be alone."""
+        if self._suspect is not None:
+            give_back_outbox([self._suspect])
+            self._suspect = None
 
     def _begin(self, claim: Claim) -> bool:
         if claim.waits_for in self.crew.crowded:
@@ -187,7 +215,7 @@ class Outbound:
 
     def _is_over(self, seen: int) -> bool:
         with self._lock:
-            is_idle = self.crew.free == self.crew.size and self.crew.changes == seen
+            is_idle = self.crew.free == self.crew.size and self.crew.changes == seen and self._suspect is None
             if is_idle or self._is_stopping:
                 self._feeder = None
                 return True

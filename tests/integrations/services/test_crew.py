@@ -282,3 +282,25 @@ class TestProcess:
     def test_has_one_crew(self) -> None:
         assert crew.outbound() is crew.outbound()
         assert os.getpid() in crew._outbound
+
+
+class TestSuspects:
+    def test_one_that_a_worker_died_of_has_the_crew_to_itself(self, kind: Kind, outbound: Outbound) -> None:
+        kind.call_vendor = lambda entry: time.sleep(0.2)
+        add(link("parcelbox"), 4)
+        (suspect,) = add(link("stripe"))
+        OutboxEntry.objects.filter(pk=suspect).update(crashes=1)
+        add(link("stripe"), 4)
+
+        outbound.rouse()
+
+        assert outbound.wait_until_idle(15)
+        assert len(kind.done) == 9
+        beside = [
+            entry
+            for entry in kind.began
+            if entry != suspect and kind.began[entry] < kind.done[suspect] and kind.done[entry] > kind.began[suspect]
+        ]
+        assert beside == []
+        assert kind.most_at_once > 1
+        assert set(OutboxEntry.objects.filter(kind=KIND).values_list("status", "attempts")) == {("done", 1)}
