@@ -48,6 +48,11 @@ ERRORS = (
     _("The provider did not answer properly."),
     _("Nothing to do: the work is tried again by itself."),
     _("The provider answered in a way we do not understand."),
+    _("The connection broke while this message was sent, and no status has come since: it may have arrived."),
+    _("Ask the person, or send it again if it may arrive twice."),
+    _("Connect the account again, then send the message again."),
+    _("Upload the file again, then send the message again."),
+    _("Enable it again."),
 )
 
 BREAKERS = (
@@ -140,10 +145,34 @@ REFUSALS = (
     ),
     _("The channel says that this person cannot be reached. Wait until they write, or use another channel."),
     _("This person asked for no more marketing. Send a utility template, or wait until they resume it."),
-    _("Give a phone number with country code, such as +5511987654321, or a contact's id."),
+    _("Give a phone number with country code, such as +15550100101, or a contact's id."),
     _("This integration cannot be used now. Its credential is no longer accepted: reconnect the account."),
     _("This integration cannot be used now. It is disabled: enable it first."),
     _("This integration cannot be used now. It is disconnected: connect the account again."),
+    _("This integration is disconnected; connect the account again."),
+    _("Enter it anew: the address that it is sent to changes."),
+    _("The operator of this platform has switched it off; ask them when it returns."),
+    _("This person has not written yet, so there is nothing to answer."),
+    _("There is no such message in this conversation."),
+    _("That message has not been sent yet; answer it once its status is sent."),
+    _("This contact has neither a phone number nor a user id."),
+    _(
+        "Templates with codes go to phone numbers only, and this person's is not known. Ask them for it, or send a "
+        "utility template."
+    ),
+    _("The file is empty."),
+    _("The file is being fetched from the channel; ask again shortly."),
+    _("The channel did not give this file; ask the sender to send it again."),
+    _("This message has no file that is kept here."),
+    _("An incident of this provider is open already."),
+    _("The endpoint is switched off. Switch it on again first."),
+    _("There are 50 endpoints already; delete one first."),
+    _("This is too much for one replay."),
+    _("Use at most 2000 characters."),
+    _("Use a complete https:// address without a user name."),
+    _("Use https."),
+    _("Use port 443, or one from 1024 on."),
+    _("Use an address that is public."),
 )
 
 REMEDIES = (
@@ -156,6 +185,21 @@ REMEDIES = (
     _("Give a phone number id and the id of the WhatsApp Business Account that owns this number."),
     _("Send it again when the integration is healthy."),
 )
+
+STANDING = (
+    _("Connect the account again: Integrations, this integration, Reconnect."),
+    _("See the account's quality page at the provider and follow what it asks for."),
+    _("The WhatsApp Business Account was deleted at Meta."),
+    _("The number left the Cloud API at Meta."),
+    _("Meta restricted this account."),
+    _("Meta reports a violation of its policies."),
+    _("The app was removed from the account at Meta."),
+    _("The account is no longer shared with the app."),
+    _("Meta disabled this account."),
+    _("Meta is going to disable this account."),
+    _("Meta rates the quality of the number RED."),
+)
+"""What a vendor says of an account; with a detail of the vendor behind it, it is shown in English."""
 
 WORDS = (
     _("Sends messages"),
@@ -219,9 +263,11 @@ FRAME = (
 COLUMNS = (
     _("account key"),
     _("action"),
+    _("actor kind"),
     _("attempts"),
     _("body bytes"),
     _("client id"),
+    _("closed at"),
     _("crashes"),
     _("created by label"),
     _("day"),
@@ -235,9 +281,11 @@ COLUMNS = (
     _("incident since"),
     _("ip digest"),
     _("is enabled"),
+    _("is ok"),
     _("kind"),
     _("label"),
     _("last event at"),
+    _("last seen at"),
     _("last used at"),
     _("last4"),
     _("link id"),
@@ -247,6 +295,7 @@ COLUMNS = (
     _("not before"),
     _("object id"),
     _("open issues"),
+    _("opened at"),
     _("operation"),
     _("organization label"),
     _("progress"),
@@ -259,6 +308,8 @@ COLUMNS = (
     _("sha256"),
     _("slug"),
     _("synced at"),
+    _("target kind"),
+    _("title"),
     _("trace id"),
     _("transfer mechanism"),
     _("updated at"),
