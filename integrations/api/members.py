@@ -16,6 +16,7 @@ from integrations.api.fields import ClosedSetField, OptionalText, TimeField
 from integrations.api.openapi import PAGING, page_of
 from integrations.api.serializers import Data
 from integrations.api.views import RegistryView, get_or_404
+from integrations.generate.strict import StrictSerializer
 from integrations.services import people
 from integrations.services.people import Acting
 from tenants.context import require_organization
@@ -42,7 +43,7 @@ class MemberSerializer(Data):
     created_at = TimeField()
 
 
-class InvitationInputSerializer(Data):
+class InvitationInputSerializer(StrictSerializer):
     """Who is invited, and as what."""
 
     email = serializers.EmailField(max_length=254)

@@ -21,6 +21,7 @@ from integrations.api.fields import EnvironmentField, OptionalText, TimeField
 from integrations.api.openapi import PAGING, page_of
 from integrations.api.serializers import Data
 from integrations.api.views import RegistryView, get_or_404
+from integrations.generate.strict import StrictSerializer
 from integrations.models import Integration
 from integrations.services import people
 from tenants.context import require_organization
@@ -47,13 +48,19 @@ class NewApiKeySerializer(ApiKeySerializer):
     key = serializers.CharField()
 
 
-class ApiKeyInputSerializer(Data):
+class ApiKeyInputSerializer(StrictSerializer):
     """What a new key is."""
 
     name = serializers.CharField(max_length=80)
     scopes = serializers.ListField(child=serializers.CharField(max_length=40), min_length=1, max_length=40)
     environment = EnvironmentField(required=False)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+    def validate_expires_at(self, value: datetime | None) -> datetime | None:
+        """Refuse a moment that is over: the key would never work."""
+        if value is not None and value <= clock.now():
+            raise serializers.ValidationError("Use a time that is still to come.")
+        return value
 
 
 class PartySerializer(Data):

@@ -37,7 +37,8 @@ class TestInvite:
     @pytest.mark.parametrize(
         ("body", "field"),
         [({"email": "nobody", "role": "viewer"}, "email"), ({"email": "a@example.com", "role": "owner"}, "role"),
-         ({"email": "a@example.com", "role": "king"}, "role"), ({"role": "viewer"}, "email")],
+         ({"email": "a@example.com", "role": "king"}, "role"), ({"role": "viewer"}, "email"),
+         ({"email": "a@example.com", "role": "viewer", "rol": "admin"}, "rol")],
     )  # fmt: skip
     def test_refuses_what_it_cannot_use(self, api: Any, body: dict[str, str], field: str) -> None:
         answer = api().post(MEMBERS, body)

@@ -59,6 +59,8 @@ class TestApiKeys:
             ({"name": "x", "scopes": []}, "scopes"),
             ({"name": "x", "scopes": ["flying:read"]}, "scopes"),
             ({"name": "x", "scopes": ["*"], "expires_at": "soon"}, "expires_at"),
+            ({"name": "x", "scopes": ["*"], "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
+            ({"name": "x", "scopes": ["*"], "expires_in_s": 3600}, "expires_in_s"),
             ({"name": "x", "scopes": ["*"], "environment": "moon"}, "environment"),
         ],
     )
