@@ -19,7 +19,7 @@ _INTEGRATION = {"id": _ID, "provider": "whatsapp", "name": "Support line", "envi
                 "health": "healthy", "created_at": _AT}  # fmt: skip
 _ISSUE = {"id": _OTHER, "integration": _ID, "cause": "authentication_error", "who": "user",
           "next_action": "Reconnect the account with a valid credential.", "opened_at": _AT}  # fmt: skip
-_MESSAGE = {"id": _OTHER, "integration": _ID, "direction": "in", "type": "text", "text": "Is the shop open today?",
+_MESSAGE = {"id": _OTHER, "integration": _ID, "direction": "inbound", "type": "text", "text": "Is the shop open today?",
             "status": "received", "created_at": _AT}  # fmt: skip
 _POST = {"id": _OTHER, "integration": _ID, "kind": "image", "status": "published"}
 _PAYMENT = {"id": _OTHER, "integration": _ID, "status": "succeeded", "amount_minor": 12990, "currency": "BRL"}
@@ -69,7 +69,7 @@ TYPES: Mapping[str, EventType] = MappingProxyType(
             EventType(
                 "message.status_changed",
                 "A message that was sent has another status.",
-                _MESSAGE | {"direction": "out", "status": "delivered"},
+                _MESSAGE | {"direction": "outbound", "status": "delivered"},
             ),
             EventType("post.published", "A post is public.", _POST),
             EventType("post.failed", "A post could not be published.", _POST | {"status": "failed"}),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from audit.models import AuditEntry
+from channels_app.models import Direction
 from core import clock
 from core.clock import shifted
 from notifications.endpoints import catalogue
@@ -253,3 +254,8 @@ class TestFeed:
         assert [item["type"] for item in types] == list(catalogue.TYPES)
         assert all(item["description"] and item["example"]["type"] == item["type"] for item in types)
         assert {"message.received", "dispute.closed", "generation.image_ready"} <= {item["type"] for item in types}
+
+    def test_examples_of_messages_use_the_words_of_messages(self) -> None:
+        examples = [kind.example for name, kind in catalogue.TYPES.items() if name.startswith("message.")]
+
+        assert [example["direction"] for example in examples] == [Direction.INBOUND, Direction.OUTBOUND]
