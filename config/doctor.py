@@ -233,6 +233,7 @@ STATES: dict[str, Callable[[], str]] = {
     "DATABASE_URL": _database("default"),
     "DATABASE_OWNER_URL": _database("owner"),
     "REDIS_URL": _url("REDIS_URL"),
+    "CACHE_URL": lambda: redact_url(str(settings.CACHES["default"]["LOCATION"])),
     "SECRET_KEY": _set("SECRET_KEY"),
     "MASTER_KEYS": _set("MASTER_KEYS"),
     "PLATFORM_KEYS": _set("PLATFORM_KEYS"),
@@ -248,6 +249,7 @@ STATES: dict[str, Callable[[], str]] = {
     "METRICS_TOKEN": _set("METRICS_TOKEN"),
     "SANDBOX": lambda: "on" if settings.SANDBOX else "off",
     "PROVIDER_URL_*": lambda: ", ".join(sorted(settings.PROVIDER_OVERRIDES)),
+    "ALLOW_PROVIDER_OVERRIDES": lambda: "on" if settings.ALLOW_PROVIDER_OVERRIDES else "off",
     "META_GRAPH_VERSION": lambda: settings.META_GRAPH_VERSION or "the provider's default",
     "OAuth apps of the platform": lambda: ", ".join(
         key for key, seed in settings.OAUTH_APP_SEEDS.items() if any(seed.values())

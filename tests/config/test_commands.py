@@ -90,6 +90,11 @@ class TestCreateApiKey:
         assert found.api_key.environment == "test"
         assert AuditEntry.objects.get(action="api_key.created").actor_label == "create_api_key"
 
+    def test_takes_commas_between_scopes(self, organization: Any) -> None:
+        text = run("create_api_key", "acme", "--scopes", "integrations:read,usage:read", "audit:read").strip()
+
+        assert find_api_key(f"Bearer {text}").api_key.scopes == ["integrations:read", "usage:read", "audit:read"]
+
     def test_refuses_unknown_scopes_and_organizations(self, organization: Any) -> None:
         with pytest.raises(CommandError, match="flying:read"):
             run("create_api_key", "acme", "--scopes", "flying:read")
@@ -157,6 +162,10 @@ class TestReplayDeliveries:
         with pytest.raises(CommandError, match="since"):
             run(*self.WORDS, *words)
 
+    def test_refuses_a_provider_that_does_not_exist(self, organization: Any) -> None:
+        with pytest.raises(CommandError, match="no provider 'whatsap'"):
+            run("replay_deliveries", "--organization", "acme", "--provider", "whatsap", "--since", "2026-11-02")
+
 
 class TestDocumentProviders:
     def test_the_pages_in_the_repository_are_fresh(self) -> None:
@@ -205,6 +214,7 @@ class TestDoctor:
         assert "ERROR" not in printed
         assert "row-level security: forced on every table" in printed
         assert "audit_auditentry: append-only" in printed
+        assert {"CACHE_URL", "ALLOW_PROVIDER_OVERRIDES"} <= set(printed.split())
         for secret in (settings.SECRET_KEY, settings.MASTER_KEYS, settings.PLATFORM_KEYS):
             assert secret not in printed
 

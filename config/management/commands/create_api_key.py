@@ -29,12 +29,12 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="command line")
 
     def handle(self, *args: Any, slug: str, scopes: list[str], environment: str, name: str, **options: Any) -> None:
-        """Create the key; its text alone goes to the standard output, so that a script can read it."""
+        """Create the key, scopes apart by spaces or commas; its text alone goes to the standard output, for scripts."""
         with refusals_as_text(), in_organization(open_organization(slug)):
             _key, text = make_api_key(
                 name=name,
                 environment=environment,
-                scopes=scopes,
+                scopes=[scope for words in scopes for scope in words.split(",") if scope],
                 expires_at=None,
                 actor=Actor.system("create_api_key"),
             )

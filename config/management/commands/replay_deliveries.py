@@ -14,6 +14,7 @@ from audit.services import Actor
 from config.commands import open_organization
 from core.errors import Conflict
 from dispatch.models import DeliveryStatus, WebhookDelivery
+from integrations import registry
 from integrations.services.deliveries import replay
 from tenants.context import in_organization
 
@@ -73,6 +74,8 @@ def moment(text: str) -> datetime:
 def _chosen(options: dict[str, Any]) -> QuerySet[WebhookDelivery]:
     if options["until"] and options["until"] <= options["since"]:
         raise CommandError("--until must come after --since.")
+    if registry.find(options["provider"]) is None:
+        raise CommandError(f"There is no provider '{options['provider']}'; `manage.py providers` lists them.")
     chosen = WebhookDelivery.objects.filter(
         provider=options["provider"], status=options["status"], received_at__gte=options["since"]
     ).exclude(organization_schema=None)
