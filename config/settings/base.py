@@ -22,7 +22,6 @@ from config.settings.environment import (
     key_material,
     require_in_production,
 )
-from core import fault_points, pace
 from integrations.outbound.overrides import read_overrides
 
 BASE_DIR = ROOT
@@ -56,8 +55,6 @@ if IS_PRODUCTION and (SANDBOX or PROVIDER_OVERRIDES) and not ALLOW_PROVIDER_OVER
         "SANDBOX or a PROVIDER_URL_* is set in production: customers' calls would not reach their vendors. "
         "Remove it, or set ALLOW_PROVIDER_OVERRIDES=1 if that is what you want."
     )
-if IS_PRODUCTION and (pace.SCALE != 1 or fault_points.FOLDER):
-    raise ImproperlyConfigured("TIME_SCALE or FAULT_POINTS is set in production: they are for tests. Remove them.")
 META_GRAPH_VERSION = env.str("META_GRAPH_VERSION", default="")
 OAUTH_APP_SEEDS = {
     "whatsapp": {

@@ -7,8 +7,10 @@ from typing import Any
 
 from django.test import Client
 
+from audit.services import Actor
 from dispatch import inbox
 from dispatch.models import OAuthApp
+from integrations.services import incidents
 from tests.admin.conftest import SECRETS, Place
 from tests.admin.routes import organization_routes, platform_routes
 
@@ -28,8 +30,11 @@ class TestPages:
 
     def test_hold_no_secret_of_the_platform(self, place: Place, staff: Any, enter: Callable[[Any], Client]) -> None:
         client = enter(staff)
-        app = _app()
-        ids = {**place.ids, "organization": place.organization.pk, "user": staff.pk, "oauthapp": app.pk}
+        app, incident = _app(), incidents.open_by_hand("whatsapp", text="", actor=Actor.system("test"))
+        ids = {
+            **place.ids, "organization": place.organization.pk, "user": staff.pk, "oauthapp": app.pk,
+            "providerincident": incident.pk,
+        }  # fmt: skip
 
         for route in platform_routes():
             if route.model in {"refusedrequest", "vendor"} and route.names_a_row:

@@ -48,8 +48,11 @@ def calls_of(business: Business) -> list[float]:
 
 def durations(business: Business) -> list[float]:
     """Return the seconds that each call to send took, as the product keeps them."""
-    where = f"link_id = '{business.integration}' AND operation = 'send'"
-    return [float(row) / 1000 for row in business.read("duration_ms", "public.meter_call", where)]
+    return [float(row) / 1000 for row in business.read("duration_ms", "public.meter_call", _sends_of(business))]
+
+
+def _sends_of(business: Business) -> str:
+    return f"link_id = '{business.integration}' AND operation = 'send'"
 
 
 def send_and_watch(businesses: list[Business], *, within_s: float) -> list[set[str]]:
@@ -65,7 +68,9 @@ def send_and_watch(businesses: list[Business], *, within_s: float) -> list[set[s
         sending = [pool.submit(business.send) for business in businesses]
         eventually(is_over, within_s=within_s, what="every message to be sent or failed")
         assert all(sent.result().is_taken for sent in sending)
-    return [errors - {""} for errors in seen]
+    # An error that is mended at once may have come and gone between two looks: the calls keep it.
+    of_calls = [set(business.read("error_class", "public.meter_call", _sends_of(business))) for business in businesses]
+    return [(errors | kept) - {""} for errors, kept in zip(seen, of_calls, strict=True)]
 
 
 def spoil(business: Business, kind: str) -> None:

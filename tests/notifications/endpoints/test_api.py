@@ -120,7 +120,7 @@ class TestUrls:
             "http://hooks.example.com/x",
             "ftp://hooks.example.com/x",
             "file:///etc/passwd",
-            "https://user:pass@hooks.example.com/x",
+            "https://someone@hooks.example.com/x",
             "https://hooks.example.com:25/x",
             "https://hooks.example.com:22/x",
             "https://127.0.0.1/x",
