@@ -352,6 +352,7 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="registry@localhost")
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 EMAIL_TIMEOUT = 20  # seconds; without it a mail server that hangs holds a worker until the task's limit
 DISABLE_AFTER_DAYS = env.int("DISABLE_AFTER_DAYS", default=14)  # what its owner leaves broken is switched off then
+ENDPOINT_DISABLE_AFTER_DAYS = env.int("ENDPOINT_DISABLE_AFTER_DAYS", default=5)  # the same of an event endpoint
 LOGGING = logging_settings(is_production=IS_PRODUCTION)
 SENTRY_DSN = env.str("SENTRY_DSN", default="")
 ENVIRONMENT_NAME = ENVIRONMENT

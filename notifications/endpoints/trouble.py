@@ -33,9 +33,6 @@ STEPS = (50, 70, 90, 100)
 
 LAST_WARNING, END = STEPS[-2:]
 
-DAYS = 5
-"""As Svix has it: a long weekend passes, and a week of a dead receiver is not tried in vain."""
-
 DAY_S = 86_400
 PROBE_EVERY = timedelta(seconds=scaled(DAY_S))
 PROBES = 200
@@ -52,7 +49,7 @@ REPLAY_NOW = gettext_noop("Replay what it missed.")
 
 def disable_after() -> timedelta:
     """Return how long an endpoint may fail before it is switched off."""
-    return timedelta(seconds=scaled(getattr(settings, "ENDPOINT_DISABLE_AFTER_DAYS", DAYS) * DAY_S))
+    return timedelta(seconds=scaled(settings.ENDPOINT_DISABLE_AFTER_DAYS * DAY_S))
 
 
 def note_success(endpoint: EventEndpoint) -> None:
