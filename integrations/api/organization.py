@@ -174,7 +174,10 @@ class AuditEntriesView(RegistryView):
 
     @extend_schema(
         operation_id="audit_entries_list",
-        parameters=[*PAGING, *(OpenApiParameter(name, str) for name in ("action", "target_kind", "target_id"))],
+        parameters=[
+            *PAGING,
+            *(OpenApiParameter(name, str) for name in ("action", "target_kind", "target_id", "actor_id")),
+        ],
         responses=page_of(AuditEntrySerializer),
     )
     def get(self, request: Request) -> Response:

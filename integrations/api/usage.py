@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import F, QuerySet, Sum
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -26,6 +27,15 @@ GROUPS = ("day", "integration", "provider", UNIT)
 """What usage can be summed by; the unit is always kept, for a sum of messages and bytes says nothing."""
 
 
+@extend_schema_field({"type": "number"})
+class QuantityField(serializers.Field[Decimal, Any, int | float, Any]):
+    """A count as the number it is; whole ones, which all but a few units are, stay exact."""
+
+    def to_representation(self, value: Decimal) -> int | float:
+        """Write no decimals where there are none."""
+        return int(value) if value == value.to_integral_value() else float(value)
+
+
 class UsageSerializer(Data):
     """A quantity of one unit; of `day`, `integration` and `provider` the row has those that it is summed by."""
 
@@ -33,7 +43,7 @@ class UsageSerializer(Data):
     integration = serializers.UUIDField(required=False)
     provider = serializers.CharField(required=False)
     unit = serializers.CharField()
-    quantity = serializers.DecimalField(max_digits=26, decimal_places=6, normalize_output=True)
+    quantity = QuantityField()
 
 
 class UsageView(RegistryView):

@@ -41,22 +41,22 @@ class TestUsage:
         common = {"integration": str(counted.id), "provider": "fictional", "unit": "things"}
         yesterday = (today() - timedelta(days=1)).isoformat()
         assert rows == [
-            {"day": today().isoformat(), **common, "quantity": "3.5"},
-            {"day": yesterday, **common, "quantity": "1"},
+            {"day": today().isoformat(), **common, "quantity": 3.5},
+            {"day": yesterday, **common, "quantity": 1},
         ]
 
     def test_of_the_other_environment_is_not_shown(self, api: Any, counted: Any) -> None:
         rows = api(environment="live").get(f"{USAGE}?group_by=unit").json()["results"]
 
-        assert rows == [{"unit": "things", "quantity": "40"}]
+        assert rows == [{"unit": "things", "quantity": 40}]
         assert api(environment="live").get(f"{USAGE}?integration={counted.id}").status_code == 404
 
     @pytest.mark.parametrize(
         ("group_by", "expected"),
         [
-            ("unit", [{"unit": "api_calls", "quantity": "3"}, {"unit": "things", "quantity": "4.5"}]),
-            ("provider", [{"provider": "fictional", "unit": "api_calls", "quantity": "3"},
-                          {"provider": "fictional", "unit": "things", "quantity": "4.5"}]),
+            ("unit", [{"unit": "api_calls", "quantity": 3}, {"unit": "things", "quantity": 4.5}]),
+            ("provider", [{"provider": "fictional", "unit": "api_calls", "quantity": 3},
+                          {"provider": "fictional", "unit": "things", "quantity": 4.5}]),
         ],
     )  # fmt: skip
     def test_is_summed_as_asked(self, api: Any, counted: Any, group_by: str, expected: list[Any]) -> None:
@@ -67,8 +67,8 @@ class TestUsage:
 
         day = today().isoformat()
         assert rows == [
-            {"day": day, "unit": "api_calls", "quantity": "3"},
-            {"day": day, "unit": "things", "quantity": "3.5"},
+            {"day": day, "unit": "api_calls", "quantity": 3},
+            {"day": day, "unit": "things", "quantity": 3.5},
         ]
 
     @pytest.mark.parametrize(
