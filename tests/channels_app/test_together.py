@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from channels_app.models import Contact, Conversation, Message
-from core import clock
+from core import clock, fault_points
 from core.ids import new_id
 from dispatch import inbox
 from dispatch.models import DeliveryStatus, WebhookDelivery
@@ -88,29 +89,19 @@ class TestTogether:
 
         assert len(captured) < 5 * 9, [query["sql"][:90] for query in captured.captured_queries]
 
-    def test_one_that_cannot_be_written_leaves_the_others_written(
-        self, arrive: Any, monkeypatch: pytest.MonkeyPatch
+    def test_what_fails_together_is_written_apart_and_counted_once(
+        self, arrive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        good, bad, last = texts(PHONE, PHONE, PHONE)
-        poison = bad.replace(b"text 1", b"poison")
-        from channels_app.services import records
+        monkeypatch.setattr(fault_points, "FOLDER", str(tmp_path))
+        (tmp_path / "delivery.before_commit").write_text("raise")
 
-        fill = records._fill
+        rows = arrive(texts(PHONE, PHONE, PHONE))
 
-        def fail_on_poison(message: Message, data: Any, *, at: Any) -> None:
-            if data["text"] == "poison":
-                raise ArithmeticError
-            fill(message, data, at=at)
-
-        monkeypatch.setattr(records, "_fill", fail_on_poison)
-
-        rows = arrive([good, poison, last])
-
-        assert [row.status for row in rows] == ["processed", "failed", "processed"]
-        assert rows[1].error_class == "ArithmeticError"
-        assert sorted(Message.objects.values_list("text", flat=True)) == ["text 0", "text 2"]
-        assert Conversation.objects.get().unread_count == 2
-        assert UsageRecord.objects.get(unit="messages_in").quantity == 2
+        assert list(tmp_path.iterdir()) == [], "the fault struck"
+        assert [(row.status, len(row.event_ids)) for row in rows] == [("processed", 1)] * 3
+        assert sorted(Message.objects.values_list("text", flat=True)) == ["text 0", "text 1", "text 2"]
+        assert Conversation.objects.get().unread_count == 3
+        assert UsageRecord.objects.get(unit="messages_in").quantity == 3
 
     def test_a_repetition_among_them_changes_nothing(self, arrive: Any) -> None:
         first, second = texts(PHONE, OTHER)
