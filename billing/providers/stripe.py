@@ -284,6 +284,7 @@ def _data(body: Mapping[str, Any], vendor_type: str) -> PaymentEventData:
         object=thing,
         environment="live" if body.get("livemode") is True else "test",
         api_version=_text(body, "api_version"),
+        is_fetched=False,
     )
 
 
