@@ -80,11 +80,13 @@ def hold_link(link_id: UUID, *, wait_s: float) -> None:
     """
     Let all work of an integration wait, what is in a worker's hands included, and what is added meanwhile.
 
-    Rows that another transaction holds are passed over: their worker meets the same limit. No hold shortens another.
-    The Link is locked before its entries, as everywhere.
+    One row is written, which claims and workers read: the Link's. Work for a customer's endpoint has none; there its
+    entries wait themselves, except those that another transaction holds: their worker meets the same limit. No hold
+    shortens another.
     """
     until = Value(clock.now() + timedelta(seconds=wait_s))
-    Link.objects.filter(pk=link_id).update(not_before=Greatest(until, F("not_before")))
+    if Link.objects.filter(pk=link_id).update(not_before=Greatest(until, F("not_before"))):
+        return
     open_ = OutboxEntry.objects.filter(link_id=link_id, status__in=[OutboxStatus.WAITING, OutboxStatus.WORKING])
     free = open_.select_for_update(skip_locked=True).values("pk")
     OutboxEntry.objects.filter(pk__in=free).update(not_before=_until_deadline(Greatest(until, F("not_before"))))
@@ -95,12 +97,13 @@ def end_hold(link_id: UUID, *, until: datetime) -> None:
     """
     Let the work of an integration go on whose hold would have ended by a moment; a longer one has another reason.
 
+    What was added during the hold, or met it in a worker's hands, waits by itself and is freed, too.
     Rows that another transaction holds are passed over: they go on when their time comes.
     """
     held = OutboxEntry.objects.filter(link_id=link_id, status=OutboxStatus.WAITING, not_before__lte=until)
     free = held.filter(not_before__gt=clock.now()).select_for_update(skip_locked=True).values("pk")
-    Link.objects.filter(pk=link_id, not_before__lte=until).update(not_before=None)
-    if OutboxEntry.objects.filter(pk__in=free).update(not_before=None):
+    was_held = Link.objects.filter(pk=link_id, not_before__lte=until).update(not_before=None)
+    if OutboxEntry.objects.filter(pk__in=free).update(not_before=None) or was_held:
         transaction.on_commit(lambda: wake("outbound"))
 
 

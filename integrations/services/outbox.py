@@ -13,18 +13,19 @@ from typing import Any, ClassVar, Protocol
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Subquery
 
 from core import clock
 from core.fault_points import reach
 from core.pace import scaled
 from dispatch.claims import Claim, give_back_outbox
-from dispatch.models import Link, LinkStatus, OutboxEntry, OutboxStatus
+from dispatch.models import BreakerState, Link, LinkStatus, OutboxEntry, OutboxStatus
 from dispatch.vendors import vendor_state
 from dispatch.waker import wake
 from integrations import registry
 from integrations.contract import AuthenticationFailed, Misconfigured, ProviderError, ProviderOutage, Scope
 from integrations.contract.strategies import (
+    BREAKER_OPEN,
     CRASHED,
     NOT_CALLED,
     UNCONFIRMED,
@@ -44,6 +45,9 @@ MAX_CRASHES = 5
 
 HOLD_S = 60.0
 """What is held looks again this often, in case that nobody tells of the end."""
+
+LOOK_AGAIN_S = 1.0
+"""What met its vendor's open breaker waits so long: two machines' clocks may disagree on whether it is open."""
 
 PARK_FOR = entries.PARK_FOR
 
@@ -116,10 +120,12 @@ class _Work:
 def work_entry(claim: Claim) -> None:
     """Work off one claimed entry inside its organization; a crash is recorded at the entry."""
     reach("outbox.claimed")
-    entry = OutboxEntry.objects.filter(id=claim.id, lease_id=claim.lease_id).first()
+    hold = Link.objects.filter(pk=OuterRef("link_id")).values("not_before")
+    rows = OutboxEntry.objects.annotate(link_not_before=Subquery(hold))
+    entry = rows.filter(id=claim.id, lease_id=claim.lease_id).first()
     if entry is None:
         return  # the lease ended and another worker has it
-    if entry.not_before and entry.not_before > clock.now():
+    if _is_held(entry.not_before, entry.link_not_before, deadline=entry.expires_at):
         give_back_outbox([claim])  # the vendor limited this integration after the claim
         return
     integration = Integration.objects.filter(pk=entry.link_id).first() if entry.link_id else None
@@ -205,6 +211,12 @@ def _may_run(work: _Work) -> bool:
     return False
 
 
+def _is_held(*holds: datetime | None, deadline: datetime | None) -> bool:
+    """Whether one of these moments is still to come; at its deadline work is closed, whatever holds it."""
+    now = clock.now()
+    return not (deadline and deadline <= now) and any(hold > now for hold in holds if hold)
+
+
 _BROKEN = {
     LinkStatus.NEEDS_REAUTH: AuthenticationFailed("parked until the account is reconnected"),
     LinkStatus.DISABLED: Misconfigured("parked until the integration is enabled", next_action="Enable it again."),
@@ -266,7 +278,17 @@ def _wait_for_gate(work: _Work, error: ProviderError) -> None:
     """Come back when our own limit or breaker allows; it may allow earlier than it said."""
     if not _fails_over(work, error, was_called=False):
         told = error.retry_after_s if error.retry_after_s is not None else HOLD_S
-        _hold(work, error, for_s=min(told, scaled(HOLD_S)), whole_link=error.scope != Scope.RECIPIENT)
+        if _waits_for_vendors_breaker(work, error):
+            _hold(work, error, for_s=min(told, scaled(LOOK_AGAIN_S)), whole_link=False)
+        else:
+            _hold(work, error, for_s=min(told, scaled(HOLD_S)), whole_link=error.scope != Scope.RECIPIENT)
+
+
+def _waits_for_vendors_breaker(work: _Work, error: ProviderError) -> bool:
+    """Whether claims will pass this work over until its vendor's breaker closes: then nothing else need hold it."""
+    if error.reason != BREAKER_OPEN or work.integration is None or work.entry.failover_link_id is not None:
+        return False
+    return vendor_state(work.integration.provider).breaker != BreakerState.CLOSED
 
 
 def _hold(work: _Work, error: ProviderError, *, for_s: float, whole_link: bool) -> None:

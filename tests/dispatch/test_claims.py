@@ -16,7 +16,7 @@ from core import clock
 from core.ids import new_id
 from dispatch import claims
 from dispatch.claims import Claim, claim_deliveries, claim_outbox, give_back_outbox
-from dispatch.models import LEASE, Link, OutboxEntry, WebhookDelivery
+from dispatch.models import LEASE, BreakerState, Link, OutboxEntry, Vendor, WebhookDelivery
 
 pytestmark = pytest.mark.django_db
 
@@ -206,11 +206,18 @@ def pages(statement: str) -> tuple[int, float]:
     return touched, float(took.group(1)) if took else 0.0
 
 
+def hold_first() -> None:
+    """Let everything wait for one link, which is held."""
+    link(id=UUID(int=0), not_before=clock.now() + timedelta(hours=1))
+    fill("dispatch_outboxentry", count=MANY, links=1, values=", ''")
+
+
 OUTBOX_CASES: dict[str, Callable[[], None]] = {
     "one_link": lambda: fill("dispatch_outboxentry", count=MANY, links=1, values=", ''"),
     "one_link_held": lambda: fill(
         "dispatch_outboxentry", count=MANY, links=1, extra=", not_before", values=", '', now() + interval '1 hour'"
     ),
+    "one_link_held_by_its_row": lambda: hold_first(),
     "one_conversation": lambda: fill("dispatch_outboxentry", count=MANY, links=1, values=", 'conversation:1'"),
     "thousand_links": lambda: fill("dispatch_outboxentry", count=MANY, links=1000, values=", ''"),
     "nothing": lambda: None,
@@ -237,3 +244,63 @@ class TestCost:
 
         print(f"{case}: {touched} pages, {took_ms:.1f} ms")
         assert touched < MOST_PAGES[case]
+
+
+def link(provider: str = "whatsapp", **more: Any) -> UUID:
+    """Make a link."""
+    facts: dict[str, Any] = {"id": new_id(), "organization_label": "Acme", "category": "communication", "label": "a"}
+    made = Link.objects.create(
+        **facts | {"organization_schema": SCHEMA, "provider": provider, "environment": "test"} | more
+    )
+    return made.pk
+
+
+class TestHolds:
+    """What holds a link or its vendor is read from their rows, so its end needs no other row to change."""
+
+    def test_a_held_link_is_passed_over_until_its_hold_ends(self) -> None:
+        held, free = link(not_before=clock.now() + timedelta(minutes=5)), link()
+        entries(held, 10, age_s=100)
+        entries(free, 1)
+        assert by_link(claim_outbox()) == {free: 1}
+
+        Link.objects.filter(pk=held).update(not_before=None)
+
+        assert by_link(claim_outbox()) == {held: 5}
+
+    def test_a_hold_that_is_over_by_the_clock_needs_nobody_to_end_it(self) -> None:
+        held = link(not_before=clock.now() + timedelta(minutes=5))
+        entries(held, 1)
+
+        with clock.shifted(timedelta(minutes=5, seconds=1)):
+            assert by_link(claim_outbox()) == {held: 1}
+
+    def test_what_reached_its_deadline_is_claimed_all_the_same(self) -> None:
+        held = link(not_before=clock.now() + timedelta(minutes=5))
+        entries(held, 3, age_s=100, expires_at=clock.now() + timedelta(minutes=1))
+        entries(held, 1, age_s=100, expires_at=clock.now() - timedelta(seconds=1))
+
+        found = claim_outbox()
+
+        assert [OutboxEntry.objects.get(pk=claim.id).expires_at <= clock.now() for claim in found] == [True]  # type: ignore[operator]
+
+    @pytest.mark.parametrize("state", [BreakerState.OPEN, BreakerState.HALF_OPEN])
+    def test_an_open_breaker_of_the_vendor_holds_its_links_alone(self, state: str) -> None:
+        Vendor.objects.create(provider="whatsapp", breaker=state, breaker_until=clock.now() + timedelta(minutes=1))
+        held, free = link(), link(provider="parcelbox")
+        entries(held, 2)
+        entries(free, 2)
+        assert by_link(claim_outbox()) == {free: 2}
+
+        Vendor.objects.update(breaker=BreakerState.CLOSED, breaker_until=None)
+
+        assert by_link(claim_outbox()) == {held: 2}
+
+    def test_a_breaker_whose_time_is_over_lets_calls_try(self) -> None:
+        Vendor.objects.create(
+            provider="whatsapp", breaker=BreakerState.OPEN, breaker_until=clock.now() - timedelta(seconds=1)
+        )
+        waiting = link()
+        entries(waiting, 1)
+
+        assert by_link(claim_outbox()) == {waiting: 1}

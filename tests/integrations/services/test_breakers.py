@@ -280,14 +280,12 @@ class TestWaitingWork:
         self, inside_shop: Shop, other_shop: Shop, waiting: tuple[OutboxEntry, OutboxEntry]
     ) -> None:
         with in_organization(other_shop.organization):
-            other = outbox.add("test", link_id=other_shop.integration.pk)
             hold_link(other_shop.integration.pk, wait_s=30)
 
         CLOSINGS["check"](inside_shop)
 
         with in_organization(other_shop.organization):
-            other.refresh_from_db()
-            assert other.not_before is not None
+            assert link_of(other_shop).not_before is not None
 
 
 CLOSINGS: dict[str, Callable[[Shop], Any]] = {

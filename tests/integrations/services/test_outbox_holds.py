@@ -7,7 +7,10 @@ from datetime import timedelta
 import pytest
 
 from core import clock
-from dispatch.models import Link, OutboxEntry, Vendor
+from core.ids import new_id
+from dispatch import outbox
+from dispatch.claims import claim_outbox
+from dispatch.models import BreakerState, Link, OutboxEntry, Vendor
 from integrations.contract import (
     PermissionMissing,
     ProviderError,
@@ -21,7 +24,8 @@ from integrations.outbound.breaker import BREAKER_OPEN
 from integrations.outbound.gate import HELD_BACK
 from integrations.services.crew import work_outbox
 from integrations.services.entries import hold_link
-from integrations.services.outbox import PARK_FOR, release_held
+from integrations.services.outbox import PARK_FOR, release_held, work_entry
+from tenants.context import in_organization
 from tests.fictitious.conftest import Shop
 from tests.integrations.services.outside_work import Work, add, kind
 
@@ -46,6 +50,18 @@ def held_s(entry: OutboxEntry) -> float:
     """Seconds until an entry may be claimed."""
     entry.refresh_from_db()
     return (entry.not_before - clock.now()).total_seconds() if entry.not_before else 0.0
+
+
+def link_held_s(shop: Shop) -> float:
+    """Seconds until work of an integration may be claimed."""
+    until = Link.objects.get(pk=shop.integration.id).not_before
+    return (until - clock.now()).total_seconds() if until else 0.0
+
+
+def open_breaker() -> None:
+    """Hold all calls to the vendor for ten minutes."""
+    values = {"breaker": BreakerState.OPEN, "breaker_until": clock.now() + timedelta(minutes=10)}
+    Vendor.objects.update_or_create(provider="parcelbox", defaults=values)
 
 
 class TestIncident:
@@ -87,7 +103,7 @@ class TestIncident:
         work_outbox()
 
         end_incident()
-        assert release_held("parcelbox") == 4
+        assert release_held("parcelbox") == 2
         work_outbox()
 
         assert sorted(call[1] for call in kind.calls) == ["o0", "o1", "o2", "other"]
@@ -108,6 +124,7 @@ class TestIncident:
         open_incident()
         work_outbox()
         assert 0 < held_s(entry) <= 20
+        hold_link(shop.integration.id, wait_s=600.0)
 
         with clock.shifted(timedelta(seconds=21)):
             work_outbox()
@@ -174,7 +191,8 @@ class TestGate:
         work_outbox()
 
         assert [call[1] for call in kind.calls] == ["o1", "other"]
-        assert all(25 < held_s(entry) <= 30 for entry in entries)
+        assert 25 < held_s(entries[0]) <= 30
+        assert 25 < link_held_s(shop) <= 30
 
     def test_a_limit_of_one_recipient_holds_nobody_else(self, shop: Shop, kind: Work) -> None:
         add(shop, "o1")
@@ -189,14 +207,71 @@ class TestGate:
 
 class TestLimit:
     def test_no_hold_shortens_another(self, shop: Shop, kind: Work) -> None:
-        entry = add(shop)
-
         for wait_s in (600.0, 10.0):
             hold_link(shop.integration.id, wait_s=wait_s)
 
-        link = Link.objects.get(pk=shop.integration.id)
-        assert 590 < held_s(entry) <= 600
-        assert link.not_before == entry.not_before
+        assert 590 < link_held_s(shop) <= 600
+
+    def test_writes_one_row_however_much_waits(self, shop: Shop, kind: Work) -> None:
+        entries = [add(shop, f"o{number}") for number in range(20)]
+
+        hold_link(shop.integration.id, wait_s=600.0)
+        work_outbox()
+
+        assert (kind.calls, [held_s(entry) for entry in entries]) == ([], [0.0] * 20)
+
+    def test_what_has_no_link_of_its_own_is_held_by_its_entries(self, shop: Shop, kind: Work) -> None:
+        endpoint = new_id()
+        with in_organization(shop.organization):
+            entry = outbox.add("test.work", link_id=endpoint)
+
+        hold_link(endpoint, wait_s=60.0)
+
+        assert 55 < held_s(entry) <= 60
+
+    def test_that_began_after_the_claim_is_met_by_the_worker(self, shop: Shop, other_shop: Shop, kind: Work) -> None:
+        entry, other = add(shop), add(other_shop, "other")
+        claims = {claim.id: claim for claim in claim_outbox()}
+        hold_link(shop.integration.id, wait_s=60.0)
+
+        for shop_, row in ((shop, entry), (other_shop, other)):
+            with in_organization(shop_.organization):
+                work_entry(claims[row.id])
+
+        entry.refresh_from_db()
+        assert [call[1] for call in kind.calls] == ["other"]
+        assert (entry.status, entry.attempts, entry.crashes) == ("waiting", 0, 0)
+
+
+class TestVendorsBreaker:
+    """What meets the open breaker of its vendor waits for that, not for a minute."""
+
+    def test_holds_no_link_and_its_closing_frees_all_at_once(self, shop: Shop, other_shop: Shop, kind: Work) -> None:
+        entries = [add(shop, "o1"), add(shop, "o2"), add(other_shop, "other")]
+        kind.errors = [Unavailable(reason=BREAKER_OPEN, retry_after_s=600.0)] * 3
+        rows = Vendor.objects.filter(provider="parcelbox")
+        kind.during = lambda _entry: open_breaker()
+        work_outbox()
+        assert (len(kind.calls), link_held_s(shop)) == (3, 0.0)
+        with clock.shifted(timedelta(seconds=30)):
+            work_outbox()
+        assert len(kind.calls) == 3
+
+        rows.update(breaker=BreakerState.CLOSED, breaker_until=None)
+        with clock.shifted(timedelta(seconds=2)):
+            work_outbox()
+
+        assert len(kind.calls) == 6
+        for entry in entries:
+            entry.refresh_from_db()
+            assert (entry.status, entry.attempts) == ("done", 1)
+
+    def test_lets_work_with_a_second_integration_move(self, shop: Shop, kind: Work) -> None:
+        entry = add(shop)
+        OutboxEntry.objects.filter(pk=entry.pk).update(failover_link_id=new_id())
+        open_breaker()
+
+        assert entry.id in {claim.id for claim in claim_outbox()}
 
 
 class TestTelling:
