@@ -23,7 +23,6 @@ from integrations.contract import (
     Misconfigured,
     Provider,
     ProviderError,
-    RateLimited,
     RefreshesTokens,
     RegistersWebhook,
     Verdict,
@@ -49,6 +48,9 @@ _CHECK_CAUSES = [
     "UnexpectedResponse",
 ]  # fmt: skip
 """Causes that a good check disproves."""
+
+_OURS = frozenset({HELD_BACK, confirm.BEING_RENEWED})
+"""Our own count of the vendor's limits is reached, or new tokens are on their way: the check is made later."""
 
 Answer = CheckResult | Account | ProviderError
 """What one check said; an account alone is a probe's: all is as before. A refused credential was confirmed."""
@@ -129,8 +131,8 @@ def judged(integration: Integration, refused: AuthenticationFailed, *, started: 
 
 
 def was_held_back(answer: Answer) -> bool:
-    """Whether our own count of the vendor's limits kept the check from being made: that says nothing of the link."""
-    return isinstance(answer, RateLimited) and answer.reason == HELD_BACK
+    """Whether we ourselves kept the check from being made: that says nothing of the link."""
+    return isinstance(answer, ProviderError) and answer.reason in _OURS
 
 
 def checked_of(answer: Answer, *, started: datetime, finished: datetime) -> Checked:

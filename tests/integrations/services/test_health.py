@@ -11,7 +11,7 @@ from core.errors import Conflict
 from dispatch import outbox
 from dispatch.models import Link, OutboxEntry, OutboxStatus
 from integrations.models import Integration, Issue
-from integrations.services import health, lifecycle
+from integrations.services import confirm, courier, health, lifecycle, tokens
 from meter.models import HealthCheck
 from tenants.context import in_organization
 from tests.fictitious.conftest import ACTOR, Shop
@@ -64,6 +64,22 @@ class TestTest:
         assert fields(inside_shop) == expected
         assert list(Issue.objects.values_list("cause", flat=True)) == issues
         assert inside_shop.integration.health_cause
+
+    def test_says_nothing_of_the_link_while_its_tokens_are_being_renewed(
+        self, inside_shop: Shop, vendor: Parcelbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tokens, "WAIT_S", 0.1)
+        health.test_connection(inside_shop.integration)
+        before = fields(inside_shop)
+        tokens._ask(inside_shop.integration, 1, None)
+        assert courier.claim(None) is not None  # another process renews them
+        vendor.failing[CHECK] = "error__invalid_token"
+
+        results = [health.test_connection(inside_shop.integration) for _ in range(3)]
+
+        assert {result.error.reason if result.error else "" for result in results} == {confirm.BEING_RENEWED}
+        assert fields(inside_shop) == before
+        assert Link.objects.get(pk=inside_shop.integration.id).bad_checks == 0
 
     def test_a_good_one_mends_what_it_disproves(self, inside_shop: Shop, vendor: Parcelbox) -> None:
         vendor.failing[CHECK] = "error__invalid_token"
