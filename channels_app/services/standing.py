@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from channels_app.contract import AccountData, Effect, ErrorData, EventType
 from core import clock
 from dispatch import outbox
@@ -18,7 +20,12 @@ from dispatch.models import Link, LinkHealth, LinkStatus
 from integrations.contract import AuthenticationFailed, ProviderError
 from integrations.models import Event, Integration
 from integrations.services import confirm, issues, links
+from notifications.texts import filled
 
+SEE_QUALITY = gettext_noop("See the account's quality page at the provider and follow what it asks for.")
+SEE_QUALITY_UNTIL = gettext_noop(
+    "See the account's quality page at the provider and follow what it asks for. It ends at %(until)s."
+)
 RECONNECT = "Connect the account again: Integrations, this integration, Reconnect."
 
 _ISSUES: Mapping[str, str] = {
@@ -102,12 +109,12 @@ def _end(integration: Integration, data: AccountData) -> None:
 
 
 def _worsen(integration: Integration, data: AccountData) -> None:
-    until = f" It ends at {data['until']}." if data["until"] else ""
     _degrade(
         integration,
         cause=_cause(data["topic"]),
         text=data["cause"],
-        next_action=f"See the account's quality page at the provider and follow what it asks for.{until}",
+        next_action=SEE_QUALITY_UNTIL if data["until"] else SEE_QUALITY,
+        details={"until": data["until"]} if data["until"] else {},
     )
 
 
@@ -132,12 +139,16 @@ _EFFECTS: Mapping[str, Callable[[Integration, AccountData], None]] = {
 }
 
 
-def _degrade(integration: Integration, *, cause: str, text: str, next_action: str) -> None:
+def _degrade(
+    integration: Integration, *, cause: str, text: str, next_action: str, details: Mapping[str, str] | None = None
+) -> None:
+    """Note the trouble; a sentence that names values is translated where it is shown with them, at the issue."""
     fresh = _locked(integration)
     if fresh.status == LinkStatus.ACTIVE and fresh.health != LinkHealth.FAILING:
-        fresh.mark_health(LinkHealth.DEGRADED, cause=text, who="user", next_action=next_action)
+        shown = filled(next_action, details or {})
+        fresh.mark_health(LinkHealth.DEGRADED, cause=text, who="user", next_action=shown)
         fresh.save()
-    issues.open_issue(fresh, cause=cause, text=text, who="user", next_action=next_action)
+    issues.open_issue(fresh, cause=cause, text=text, who="user", next_action=next_action, details=details)
     links.mirror(fresh)
 
 

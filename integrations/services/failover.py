@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from audit.services import Actor, Target, record
 from core import clock
@@ -23,6 +24,8 @@ from integrations.models import Integration
 from integrations.services.entries import tries_of
 from notifications.services import notify
 from tenants.context import require_organization
+
+GOES_ON = gettext_noop("Nothing to do: the work goes on through %(second)s.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,10 @@ def move(entry: OutboxEntry, first: Integration, error: ProviderError, *, rule: 
         )
         notify(
             kind="outbox.failed_over",
-            text=f"{first.name}: {error.message} The work goes on through {second.label}.",
+            title=first.name,
+            text=error.message,
+            next_action=GOES_ON,
+            details={"second": second.label},
             target=("integration", first.pk),
         )
         transaction.on_commit(lambda: wake("outbound"))
@@ -104,7 +110,7 @@ def _moved(entry: OutboxEntry, first: Integration, second: Link, error: Provider
         crashes=0,
         intent_at=None,
         next_attempt_at=clock.now(),
-        not_before=second.not_before,
+        not_before=None,  # claims read what holds the second
         leased_until=None,
         lease_id=None,
         error_class=error.name,

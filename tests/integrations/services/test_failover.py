@@ -66,7 +66,10 @@ class TestMoves:
         assert (entry.failed_over_from, entry.failover_link_id, entry.attempts) == (shop.integration.id, None, 0)
         audit = AuditEntry.objects.get(action="outbox_entry.failed_over")
         assert (audit.target_id, audit.details["error"]) == (str(entry.id), "NotFound")
-        assert Notification.objects.filter(kind="outbox.failed_over", target_id=str(shop.integration.id)).count() == 1
+        note = Notification.objects.get(kind="outbox.failed_over", target_id=str(shop.integration.id))
+        assert (note.title, note.text) == (shop.integration.name, NotFound.message)
+        assert "%(second)s" in note.next_action
+        assert note.said_action.endswith(f"through {note.details['second']}.")
 
         work_outbox()
 
