@@ -4,7 +4,10 @@ from django.apps import AppConfig
 
 
 class BillingConfig(AppConfig):
-    """The app's name and label; its providers are found by the registry."""
+    """Tables of an organization: payments and what hangs on them, mirrored from their vendors."""
 
     name = "billing"
     verbose_name = "Billing"
+    handlers = {
+        "inbound": "billing.inbound.handle",
+    }

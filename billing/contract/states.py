@@ -108,16 +108,20 @@ class ActionKind(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextAction:
     """
-    What the payer must do next, as the public contract shows it.
+    What the payer must do next. A client secret is kept apart, for it is sealed at rest.
 
-    `details` goes under the kind's own name, except for a client secret, which is a Secret and is sealed at rest:
-    pix_qr -> `pix`: {qr_code, qr_code_base64, ticket_url, expires_at}; redirect -> {url};
-    boleto -> {url, barcode, expires_at}; all times ISO 8601 in UTC, what is unknown is null.
+    `details` by kind: pix_qr {qr_code, qr_code_base64, ticket_url, expires_at}; redirect {url};
+    boleto {url, barcode, expires_at}; times are ISO 8601 in UTC, what is unknown is null.
     """
 
     kind: ActionKind
     details: Mapping[str, Any] = field(default_factory=dict)
     client_secret: Secret | None = field(default=None, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return {kind, pix | redirect | boleto: details}, as the public contract shows it; no client secret."""
+        name = "pix" if self.kind is ActionKind.PIX_QR else self.kind.value
+        return {"kind": self.kind.value, **({name: dict(self.details)} if self.details else {})}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +155,9 @@ class VendorState:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentState(VendorState):
     """
-    A payment. `amount_received_minor` is what the payer has paid, 0 until then; `amount_minor` what was asked.
+    A payment. `amount_received_minor` is what the payer has paid, 0 until then; `amount_minor` what was asked;
+    `amount_refunded_minor` what went back, None where the vendor's object does not tell. A payment given back in part
+    or whole may be called `succeeded`: which of them it is follows from the amounts.
 
     A wrong amount shows as received unlike asked: it is not for a provider to call that succeeded or not.
     `end_to_end_id` is the settled PIX's id. `aliases` are other ids of the vendor that mean this payment (charge,
@@ -162,7 +168,7 @@ class PaymentState(VendorState):
     amount_minor: int
     currency: str
     amount_received_minor: int = 0
-    amount_refunded_minor: int = 0
+    amount_refunded_minor: int | None = None
     method: str = ""
     customer: str = ""
     next_action: NextAction | None = None

@@ -154,7 +154,8 @@ class WebhookSpec:
     `secret_field` is the credential field that verifies the signature, `challenge_field` the one that answers
     a subscription challenge. `delivery_id_header` names a header unique per delivery; without one the body's
     digest serves, unless `repeats` says that equal bytes may be different facts. `signs_time` with
-    `tolerance_s` makes a stale delivery refused.
+    `tolerance_s` makes a stale delivery refused. Without `signs_body` the signature covers less than the body, so that
+    nothing in it is believed but what the vendor's API says when it is asked.
     """
 
     signature: str
@@ -166,6 +167,7 @@ class WebhookSpec:
     challenge_field: str | None = None
     delivery_id_header: str | None = None
     repeats: bool = False
+    signs_body: bool = True
     signs_time: bool = False
     tolerance_s: float = 300.0
     response_time_s: float = 5.0

@@ -11,7 +11,7 @@ from audit.services import Actor, record
 from core import clock
 from core.errors import Conflict
 from dispatch import outbox
-from dispatch.models import LinkStatus, OutboxEntry, OutboxStatus
+from dispatch.models import LinkHealth, LinkStatus, OutboxEntry, OutboxStatus
 from integrations.contract import ProviderError, RegistersWebhook
 from integrations.models import Integration
 from integrations.services import credentials, issues, ladder, links
@@ -22,6 +22,7 @@ from integrations.services.providers import provider_for
 
 log = structlog.get_logger(__name__)
 
+RECONNECT = "Connect the account again: Integrations, this integration, Reconnect."
 CANCELED_TEXT = "The integration was disconnected before the work was done."
 
 
@@ -69,6 +70,23 @@ def disconnect(integration: Integration, *, actor: Actor) -> Integration:
         outbox.publish("integration.disconnected", str(fresh.id))
     integration.refresh_from_db()
     return integration
+
+
+def end_by_vendor(integration: Integration, *, cause: str, topic: str) -> None:
+    """
+    Take note that the vendor ended the link; runs in the caller's transaction, on a locked row.
+
+    The credential is kept, sealed: whether to forget it is the organization's to say, and a reconnect in place needs
+    the routes.
+
+    :param topic: what the issue is named by, such as ``account:deauthorized``
+    """
+    integration.mark_disconnected()
+    integration.mark_health(LinkHealth.FAILING, cause=cause, who="user", next_action=RECONNECT)
+    integration.save()
+    issues.open_issue(integration, cause=topic, text=cause, who="user", next_action=RECONNECT)
+    links.mirror(integration)
+    outbox.publish("integration.disconnected", str(integration.id))
 
 
 def rename(integration: Integration, *, name: str, actor: Actor) -> Integration:

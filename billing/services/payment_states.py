@@ -1,0 +1,242 @@
+"""What a vendor says of a payment, applied to its row: up the ladder first, then forward only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from billing import usage
+from billing.contract import DisputeStatus, NextAction, ObjectKind, PaymentState, PaymentStatus
+from billing.models import CheckoutSession, Customer, Dispute, Evidence, Origin, Payment, Refund
+from billing.models.base import LONGEST_ID
+from billing.services import client_secrets, rows
+from billing.services.ladder import MONEY_IN, Claim, Step, climb, keep, stands, weigh
+from billing.services.reading import read_later
+from billing.services.rows import Age
+from core.ids import new_id
+from dispatch import outbox
+from integrations.models import Integration
+
+WRONG_AMOUNT = "amount_mismatch"
+"""The warning at a payment for which another amount came than was asked."""
+
+OPEN = frozenset({PaymentStatus.PENDING, PaymentStatus.REQUIRES_ACTION, PaymentStatus.PROCESSING})
+"""States in which the payer may still have something to do."""
+
+_RANK: Mapping[str, int] = {
+    PaymentStatus.PENDING: 0,
+    PaymentStatus.REQUIRES_ACTION: 1,
+    PaymentStatus.PROCESSING: 2,
+    PaymentStatus.FAILED: 3,
+    PaymentStatus.CANCELED: 4,
+    PaymentStatus.EXPIRED: 4,
+    PaymentStatus.SUCCEEDED: 5,
+    PaymentStatus.PARTIALLY_REFUNDED: 6,
+    PaymentStatus.REFUNDED: 7,
+    PaymentStatus.CHARGED_BACK: 8,
+}
+"""Which of two states of the same moment is the later one; the vendor is asked all the same."""
+
+
+def apply(claim: Claim, state: PaymentState, row: Payment | None) -> Payment | None:
+    """Apply one state; None when the claim was refused. The evidence is kept in any case."""
+    steps = climb(claim)
+    payment = rows.locked(row) if row is not None else _find(claim.integration, state)
+    if not stands(steps) or (payment is None and state.amount_minor <= 0):
+        keep(claim, steps, payment=payment)
+        return None
+    if payment is None:
+        payment = _made(claim.integration, state)
+    else:
+        _name(payment, state)
+    _move(claim, steps, payment, state)
+    return payment
+
+
+def find_by_any_id(integration: Integration, external_id: str) -> Payment | None:
+    """Return the locked payment that the vendor means by an id: its own, or that of its charge or order."""
+    if not external_id:
+        return None
+    name = external_id[:LONGEST_ID]
+    ours = Payment.objects.select_for_update().filter(integration=integration)
+    return ours.filter(external_id=name).first() or ours.filter(aliases__contains=[name]).first()
+
+
+def settle_refunded(payment: Payment, refunded_minor: int) -> None:
+    """Write what went back, and the state that follows; the payment is locked."""
+    before = _shown(payment)
+    payment.amount_refunded_minor = refunded_minor
+    if payment.status in MONEY_IN:
+        payment.status = _money_status(payment, PaymentStatus(payment.status), refunded_minor)
+    payment.save()
+    _tell(payment, before)
+
+
+def settle_disputes(payment: Payment) -> None:
+    """Write what the payment's disputes make of it; the payment is locked."""
+    settle_refunded(payment, payment.amount_refunded_minor)
+
+
+def _find(integration: Integration, state: PaymentState) -> Payment | None:
+    found = rows.find(Payment, integration, state)
+    if found is None:
+        ids = (state.external_id, *state.aliases)
+        found = next(filter(None, (find_by_any_id(integration, name) for name in ids)), None)
+    return found
+
+
+def _made(integration: Integration, state: PaymentState) -> Payment:
+    """Make the row of a payment that was not made through us."""
+    fresh = Payment(
+        id=new_id(),
+        integration=integration,
+        external_id=state.external_id[:LONGEST_ID],
+        origin=Origin.VENDOR,
+        status=PaymentStatus.PENDING,
+        amount_minor=state.amount_minor,
+        currency=state.currency,
+    )
+    payment = rows.made(fresh)
+    if payment is fresh:
+        unattached = Dispute.objects.filter(integration=integration, payment=None)
+        unattached.filter(payment_external_id__in=_ids(state)).update(payment=payment)
+    return payment
+
+
+def _name(payment: Payment, state: PaymentState) -> None:
+    """Let a payment of ours take the vendor's id, and all that came under that id before our answer did."""
+    name = state.external_id[:LONGEST_ID]
+    if payment.external_id in (name, "") and payment.external_id != name:
+        twin = Payment.objects.select_for_update().filter(integration=payment.integration, external_id=name).first()
+        if twin is not None:
+            for model in (Refund, Evidence, Dispute, CheckoutSession):
+                model._default_manager.filter(payment=twin).update(payment=payment)
+            twin.delete()
+
+
+def _move(claim: Claim, steps: list[Step], payment: Payment, state: PaymentState) -> None:
+    age = rows.age(state, payment)
+    if age is Age.OLDER:
+        keep(claim, steps, payment=payment, note="older than what is known")
+        return
+    _follow_vendor(payment, state)
+    steps = [*steps, weigh(state, payment)]
+    before = _shown(payment)
+    if not stands(steps):
+        _write_wrong_amount(payment, state, steps[-1])
+    elif age is Age.SAME_MOMENT and _is_behind(payment, state):
+        keep(claim, steps, payment=payment, note="of the same moment as what is known, and behind it")
+        return
+    else:
+        _write(payment, state)
+    rows.mark(payment, state)
+    payment.save()
+    moved_to = payment.status if payment.status != before["status"] else ""
+    keep(claim, steps, payment=payment, moved_to=moved_to)
+    _tell(payment, before)
+
+
+def _is_behind(payment: Payment, state: PaymentState) -> bool:
+    """Of two unlike states of the same moment the higher one stays; the vendor says which it was."""
+    status = _status(payment, state)
+    if status != payment.status:
+        read_later(payment.integration, ObjectKind.PAYMENT, state.external_id)
+    return _RANK[status] < _RANK[payment.status]
+
+
+def _follow_vendor(payment: Payment, state: PaymentState) -> None:
+    """A payment that the vendor's own pages made has the amount that it has there, until money came for it."""
+    if payment.origin != Origin.VENDOR or payment.status in MONEY_IN:
+        return
+    came = state.amount_received_minor if state.status in MONEY_IN else 0
+    payment.amount_minor, payment.currency = came or state.amount_minor or payment.amount_minor, state.currency
+
+
+def _write_wrong_amount(payment: Payment, state: PaymentState, step: Step) -> None:
+    if state.currency == payment.currency:
+        payment.amount_received_minor = state.amount_received_minor
+    payment.warning = WRONG_AMOUNT
+    payment.error = {"code": WRONG_AMOUNT, "reason": WRONG_AMOUNT, "message": step.detail}
+    if payment.status not in MONEY_IN:
+        payment.status = PaymentStatus.PROCESSING
+    _write_ids(payment, state)
+
+
+def _write(payment: Payment, state: PaymentState) -> None:
+    payment.status = _status(payment, state)
+    if state.status in MONEY_IN:
+        payment.amount_received_minor = state.amount_received_minor
+        payment.amount_refunded_minor = _refunded(payment, state)
+        payment.paid_at = payment.paid_at or state.paid_at or rows.stamp(state)
+        payment.error, payment.warning = None, ""
+    elif payment.status not in MONEY_IN:
+        problem = state.problem
+        payment.error = problem and {"code": problem.code, "reason": problem.reason, "message": problem.message}
+    _write_next_action(payment, state.next_action)
+    _write_ids(payment, state)
+
+
+def _write_ids(payment: Payment, state: PaymentState) -> None:
+    payment.aliases = sorted({*payment.aliases, *(name[:LONGEST_ID] for name in state.aliases)})
+    payment.end_to_end_id = state.end_to_end_id[:40] or payment.end_to_end_id
+    payment.expires_at = state.expires_at or payment.expires_at
+    payment.intended_at = None
+    if state.method and payment.origin == Origin.VENDOR:
+        payment.method = state.method
+    if state.customer and payment.customer_id is None:
+        known = Customer.objects.filter(integration=payment.integration, external_id=state.customer)
+        payment.customer = known.first()
+    if checkout := rows.as_uuid(state.reference):
+        CheckoutSession.objects.filter(pk=checkout, payment=None).update(payment=payment)
+
+
+def _write_next_action(payment: Payment, action: NextAction | None) -> None:
+    if payment.status not in OPEN:
+        payment.next_action, payment.sealed_client_secret = None, None
+    elif action is not None:
+        payment.next_action = action.as_json()
+        if action.client_secret is not None:
+            client_secrets.seal(payment, action.client_secret)
+
+
+def _status(payment: Payment, state: PaymentState) -> str:
+    """Return the state that follows; a vendor may hold money that came, but not make it never have come."""
+    if state.status in MONEY_IN:
+        return _money_status(payment, state.status, _refunded(payment, state))
+    return payment.status if payment.status in MONEY_IN else state.status
+
+
+def _refunded(payment: Payment, state: PaymentState) -> int:
+    return payment.amount_refunded_minor if state.amount_refunded_minor is None else state.amount_refunded_minor
+
+
+def _money_status(payment: Payment, status: PaymentStatus, refunded_minor: int) -> str:
+    """Which state of paid it is: taken back by a bank, given back whole or in part, or neither."""
+    if status is PaymentStatus.CHARGED_BACK or _is_lost(payment):
+        return PaymentStatus.CHARGED_BACK
+    if refunded_minor >= payment.amount_minor or (status is PaymentStatus.REFUNDED and not refunded_minor):
+        return PaymentStatus.REFUNDED
+    return PaymentStatus.PARTIALLY_REFUNDED if refunded_minor else PaymentStatus.SUCCEEDED
+
+
+def _is_lost(payment: Payment) -> bool:
+    return Dispute.objects.filter(payment=payment, status=DisputeStatus.LOST).exists()
+
+
+def _ids(state: PaymentState) -> list[str]:
+    return [name[:LONGEST_ID] for name in (state.external_id, *state.aliases)]
+
+
+def _shown(payment: Payment) -> dict[str, Any]:
+    names = ("status", "amount_received_minor", "amount_refunded_minor", "warning")
+    return {name: getattr(payment, name) for name in names}
+
+
+def _tell(payment: Payment, before: Mapping[str, Any]) -> None:
+    """Publish what changed, and count money that came, once."""
+    if _shown(payment) == before:
+        return
+    if payment.status in MONEY_IN and before["status"] not in MONEY_IN:
+        usage.count_payment(payment.integration)
+    environment = payment.integration.environment
+    outbox.publish("payment.updated", str(payment.pk), environment=environment, details={"status": payment.status})
