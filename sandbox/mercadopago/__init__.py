@@ -1,0 +1,1 @@
+"""Parts of the MercadoPago stand-in; `sandbox/vendors/mercadopago.py` puts them together."""
