@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,6 +18,11 @@ from integrations.contract import (
     ProviderError,
 )
 from tests.wire import Fixtures, Wire
+
+
+def destinations(provider: type[Provider]) -> list[str]:
+    """Name the fields by which a customer says where calls go; each is a role of its own."""
+    return [item.name for item in (*provider.spec.settings, *provider.spec.credentials) if item.destination]
 
 
 class TestCheck:
@@ -47,6 +53,7 @@ class TestCheck:
 
     def test_an_outage_is_no_verdict(self, wire: Wire, fixtures: Fixtures) -> None:
         wire.answer("GET", "*", "error__html_502")
+        wire.answer("POST", "*", "error__html_502")
 
         with pytest.raises(ProviderError) as caught:
             wire.connect().check()
@@ -82,15 +89,16 @@ class TestSecrecy:
         told = repr([str(error), error.args, vars(error), error.__cause__, error.__context__, wire.reports])
         assert not [name for name, secret in connection["secrets"].items() if secret in told]
 
-    def test_a_secret_travels_to_hosts_of_the_spec_alone(
+    def test_a_secret_travels_to_hosts_of_the_spec_and_to_destinations_alone(
         self, wire: Wire, provider: type[Provider], connection: dict[str, Any]
     ) -> None:
         wire.play("ok")
 
         wire.connect().check()
 
-        hosts = {base.split("/")[2] for base in provider.spec.hosts.values()}
-        assert {seen.host for seen in wire.calls} <= hosts
+        values = {**connection["settings"], **connection["secrets"]}
+        bases = [*provider.spec.hosts.values(), *(values[name] for name in destinations(provider) if name in values)]
+        assert {seen.host for seen in wire.calls} <= {urlsplit(base).hostname for base in bases}
 
 
 class TestErrors:
@@ -139,11 +147,11 @@ class TestSurroundings:
 
         assert len(wire.reports) == len(wire.calls) > 0
 
-    def test_an_operators_override_moves_every_call(self, wire: Wire) -> None:
+    def test_an_operators_override_moves_every_call(self, wire: Wire, provider: type[Provider]) -> None:
         wire.play("ok")
         for plan in wire.planned:
             plan.path = plan.path if plan.path == "*" else f"/stand-in{plan.path}"
 
-        wire.connect(overrides={"": "http://127.0.0.1:8420/stand-in"}).check()
+        wire.connect(overrides=dict.fromkeys(["", *destinations(provider)], "http://127.0.0.1:8420/stand-in")).check()
 
         assert {seen.host for seen in wire.calls} == {"127.0.0.1"}

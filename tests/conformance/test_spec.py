@@ -44,7 +44,8 @@ class TestSpec:
         assert not [field.name for field in provider.spec.settings if field.kind is FieldKind.SECRET]
 
     def test_hosts_are_https_and_hold_the_default_role(self, provider: type[Provider]) -> None:
-        assert provider.spec.default_role in provider.spec.hosts
+        destinations = [item.name for item in (*provider.spec.credentials, *provider.spec.settings) if item.destination]
+        assert provider.spec.default_role in [*provider.spec.hosts, *destinations]
         for base in provider.spec.hosts.values():
             assert urlsplit(base).scheme == "https"
             assert not urlsplit(base).query
@@ -91,7 +92,8 @@ class TestFixtures:
             if name.startswith("api/error__"):
                 hit.add(provider.spec.rule_for(provider.read_error(_response(fixtures, name, facts))))
 
-        missed = [rule for rule in provider.spec.errors if rule not in hit]
+        # What is known by an exception has no answer; the provider's own test raises it.
+        missed = [rule for rule in provider.spec.errors if rule not in hit and not rule.exceptions]
 
         assert not missed
 

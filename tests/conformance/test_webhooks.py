@@ -15,6 +15,7 @@ from core.secret import Secret
 from integrations import registry
 from integrations.contract import (
     AnswersChallenge,
+    FetchesDetails,
     Provider,
     ReceivesWebhooks,
     SharesCallback,
@@ -47,6 +48,17 @@ def receivers() -> list[Any]:
     return [pytest.param(item, id=item.spec.key) for item in found]
 
 
+def signing() -> list[Any]:
+    """List the receivers whose vendors sign at all."""
+    return [item for item in receivers() if item.values[0].spec.webhook.signature]
+
+
+def is_asked_for(provider: type[Any], request: Any) -> bool:
+    """Tell whether all that a delivery says is read from the vendor before it is believed."""
+    events = provider.parse(request)
+    return issubclass(provider, FetchesDetails) and all(event.thin or event.type == "unknown" for event in events)
+
+
 def refused(provider: type[Any], request: Any, secrets: list[Secret] | None = None) -> str:
     with pytest.raises(SignatureRefused) as caught:
         provider.verify(request, [Secret(SECRET)] if secrets is None else secrets)
@@ -61,6 +73,9 @@ class TestVerify:
 
     def test_refuses_a_tampered_one(self, provider: type[Any], webhook: str, fixtures: Fixtures) -> None:
         request = signed(arrived(fixtures.body(webhook)), webhook=provider.spec.webhook, secret=SECRET)
+        if not provider.spec.webhook.signs_body:
+            assert is_asked_for(provider, request)
+            return
 
         assert refused(provider, replace(request, body=request.body + b" ")) == "wrong"
 
@@ -69,11 +84,14 @@ class TestVerify:
     ) -> None:
         request = signed(arrived(fixtures.body(webhook)), webhook=provider.spec.webhook, secret=SECRET)
         rewritten = json.dumps(json.loads(request.body), indent=7).encode("utf-8", "surrogatepass")
+        if not provider.spec.webhook.signs_body:
+            assert is_asked_for(provider, replace(request, body=rewritten))
+            return
 
         assert refused(provider, replace(request, body=rewritten)) == "wrong"
 
 
-@pytest.mark.parametrize("receiver", receivers())
+@pytest.mark.parametrize("receiver", signing())
 class TestRefusal:
     BODY = b'{"object":"test"}'
 
