@@ -13,9 +13,11 @@ from sandbox.frame import Refused, Route, json_answer, read_json
 from sandbox.mercadopago.cards import OUTCOMES
 from sandbox.mercadopago.habits import change_habits
 from sandbox.mercadopago.ledger import CHARGEBACK_ENDS, Ledger
+from sandbox.mercadopago.scenarios import Scenarios
 from sandbox.mercadopago.seed import Shop, add_shop
 from sandbox.mercadopago.sites import METHODS, SITES, method_of
 from sandbox.mercadopago.state import Caller, State, new_id
+from sandbox.mercadopago.subscriptions import Subscriptions
 from sandbox.mercadopago.times import minor
 from sandbox.mercadopago.views import NewPayment
 from sandbox.mercadopago.webhooks import Notice, Webhooks
@@ -30,8 +32,10 @@ STATUSES = {"pending": "pending_waiting_transfer", "approved": "accredited"}
 class Control:
     """The handlers under /control/mercadopago."""
 
-    def __init__(self, state: State, *, webhooks: Webhooks, ledger: Ledger) -> None:
+    def __init__(self, state: State, *, webhooks: Webhooks, ledger: Ledger, subscriptions: Subscriptions) -> None:
         self._state = state
+        self._subscriptions = subscriptions
+        self._scenarios = Scenarios(state, webhooks)
         self._webhooks = webhooks
         self._ledger = ledger
         # verb: what becomes of the payment
@@ -56,7 +60,9 @@ class Control:
             Route("POST", "/payments", self.make_payment),
             Route("POST", "/payments/{payment_id}/{verb}", self.act),
             Route("POST", "/chargebacks/{chargeback_id}/close", self.close_chargeback),
+            Route("POST", "/subscriptions/{preapproval_id}/charge", self.charge_subscription),
             Route("GET", "/deliveries", self.list_deliveries),
+            Route("POST", "/deliveries", self.play_scenario),
         )
 
     # Sellers, applications, tokens
@@ -177,6 +183,20 @@ class Control:
         if outcome not in CHARGEBACK_ENDS:
             raise Refused(400, {"error": f"outcome must be one of {', '.join(CHARGEBACK_ENDS)}"})
         return json_answer(self._ledger.close_chargeback(chargeback, outcome=outcome))
+
+    def charge_subscription(self, request: Request, preapproval_id: str) -> Response:
+        """Make the payment of a subscription that is due: {card?: APRO, FUND, …}."""
+        outcome = OUTCOMES.get(_values(request, "card").get("card", "APRO"))
+        preapproval = self._state.preapprovals.get(preapproval_id)
+        if preapproval is None or preapproval["status"] != "authorized":
+            raise Refused(404, {"error": "no such subscription, or not authorized"})
+        if outcome is None:
+            raise Refused(400, {"error": f"card must be one of {', '.join(OUTCOMES)}"})
+        return json_answer(self._subscriptions.charge(preapproval, outcome=outcome), status=201)
+
+    def play_scenario(self, request: Request) -> Response:
+        """Send notifications that are wrong or odd on purpose: {mode, payment_id?, …}; see scenarios.py."""
+        return json_answer({"deliveries": self._scenarios.play(read_json(request))}, status=201)
 
     def list_deliveries(self, request: Request) -> Response:
         """List the latest notifications with their outcome."""

@@ -10,12 +10,17 @@ from werkzeug.wrappers import Request, Response
 from sandbox.frame import Frame, Refused, Route, Routes, Vendor
 from sandbox.mercadopago.cards import Cards
 from sandbox.mercadopago.catalogue import Catalogue
+from sandbox.mercadopago.checkout import Checkout
 from sandbox.mercadopago.control import Control
 from sandbox.mercadopago.errors import cause, cause_body, missing
 from sandbox.mercadopago.ledger import Ledger
+from sandbox.mercadopago.oauth import OAuth
+from sandbox.mercadopago.pages import Pages
 from sandbox.mercadopago.payments import Payments
+from sandbox.mercadopago.preferences import Preferences
 from sandbox.mercadopago.seed import seed
 from sandbox.mercadopago.state import State
+from sandbox.mercadopago.subscriptions import Subscriptions
 from sandbox.mercadopago.webhooks import Webhooks
 
 FAILURES = {429: "too_many_requests", 500: "internal_error"}
@@ -32,6 +37,7 @@ class MercadoPago(Vendor):
 
     key = "mercadopago"
     label = "MercadoPago"
+    phone_page = True
 
     def __init__(self, frame: Frame) -> None:
         super().__init__(frame)
@@ -40,8 +46,14 @@ class MercadoPago(Vendor):
         ledger = Ledger(self._state, webhooks)
         cards, catalogue = Cards(self._state), Catalogue(self._state)
         payments = Payments(self._state, ledger=ledger, cards=cards)
-        self._control = Control(self._state, webhooks=webhooks, ledger=ledger)
-        self._closed = Routes([*payments.routes(), *catalogue.routes()])
+        preferences, oauth = Preferences(self._state), OAuth(self._state, webhooks)
+        subscriptions = Subscriptions(self._state, webhooks=webhooks, ledger=ledger, cards=cards)
+        checkout = Checkout(self._state, ledger=ledger, preferences=preferences)
+        self._pages = Pages(self._state, checkout=checkout, oauth=oauth, ledger=ledger, subscriptions=subscriptions)
+        self._control = Control(self._state, webhooks=webhooks, ledger=ledger, subscriptions=subscriptions)
+        closed = (payments, catalogue, preferences, subscriptions)
+        self._closed = Routes([route for part in closed for route in part.routes()])
+        self._open = Routes([*self._pages.routes(), Route("POST", "/oauth/token", oauth.token)])
         self._browser = Routes([*cards.routes(), *catalogue.open_routes()])
         jobs = {"deliver": webhooks.deliver, "expire": ledger.expire, "pay": ledger.pay_itself}
         for name, handler in jobs.items():
@@ -54,11 +66,14 @@ class MercadoPago(Vendor):
             return Response(status=HTTPStatus.NO_CONTENT, headers=CORS)
         if found:
             return self._answer_browser(request, *found)
+        opened = self._open.find(request.method, path)
+        if opened:
+            return opened[0].handler(request, **opened[1])
         return self._answer_server(request, path)
 
     def operation(self, request: Request, path: str) -> str:
         """Name the operation by its pattern."""
-        for table in (self._browser, self._closed):
+        for table in (self._browser, self._open, self._closed):
             found = table.find(request.method, path)
             if found:
                 return f"{request.method} {found[0].pattern}"
@@ -80,6 +95,10 @@ class MercadoPago(Vendor):
     def control(self) -> Sequence[Route]:
         """Return the control routes."""
         return self._control.routes()
+
+    def pages(self) -> Sequence[Route]:
+        """Return the list of payments that wait for their buyers."""
+        return self._pages.phone_routes()
 
     def _answer_browser(self, request: Request, route: Route, values: dict[str, str]) -> Response:
         try:
