@@ -57,7 +57,7 @@ SCOPES: tuple[str, ...] = (
     "integrations:read", "integrations:write", "deliveries:read", "deliveries:body", "deliveries:write",
     "messages:read", "messages:write", "templates:read", "templates:write", "media:read", "media:write",
     "events:read", "events:write", "usage:read", "audit:read", "api_keys:read", "api_keys:write",
-    "members:read", "members:write",
+    "members:read", "members:write", "billing:read", "billing:write",
 )  # fmt: skip
 """What an API key may be allowed; `*` is all of it."""
 

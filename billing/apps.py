@@ -10,4 +10,9 @@ class BillingConfig(AppConfig):
     verbose_name = "Billing"
     handlers = {
         "inbound": "billing.inbound.handle",
+        "outbox": {
+            "payment.settle": "billing.outbox.SETTLE_PAYMENT",
+            "refund.send": "billing.outbox.SEND_REFUND",
+            "billing.read": "billing.outbox.READ_OBJECT",
+        },
     }

@@ -11,6 +11,7 @@ api_urlpatterns: list[URLPattern | URLResolver] = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/v1/channels/", include("channels_app.api.urls")),
+    path("api/v1/billing/", include("billing.api.urls")),
     path("api/v1/", include("integrations.api.urls")),
 ]
 

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from billing.contract import ObjectKind
-from billing.models import VendorObject
+from billing.contract import ObjectKind, PaymentStatus
+from billing.models import (
+    CheckoutSession,
+    Customer,
+    Dispute,
+    Invoice,
+    Payment,
+    Payout,
+    Refund,
+    Subscription,
+    VendorObject,
+)
 from core import clock
 from core.pace import scaled
 from dispatch import outbox
@@ -23,6 +34,20 @@ LONGEST_NAME = 80
 AFTER_EXPIRY = timedelta(seconds=scaled(60))
 """After a charge's time the vendor is asked for its end: clocks differ, and it closes what is over within a minute."""
 
+LOOK_ON_FOR = timedelta(days=5)
+"""How long after its time an unpaid charge is looked at: a boleto that was paid on its last day shows days later."""
+
+MODELS: Mapping[ObjectKind, type[VendorObject]] = {
+    ObjectKind.CUSTOMER: Customer,
+    ObjectKind.PAYMENT: Payment,
+    ObjectKind.REFUND: Refund,
+    ObjectKind.SUBSCRIPTION: Subscription,
+    ObjectKind.INVOICE: Invoice,
+    ObjectKind.DISPUTE: Dispute,
+    ObjectKind.PAYOUT: Payout,
+    ObjectKind.CHECKOUT: CheckoutSession,
+}
+
 
 def read_later(integration: Integration, kind: ObjectKind, external_id: str, *, due_at: datetime | None = None) -> None:
     """
@@ -37,6 +62,21 @@ def read_later(integration: Integration, kind: ObjectKind, external_id: str, *, 
 def read_row_later(row: VendorObject, kind: ObjectKind, *, due_at: datetime) -> None:
     """Have an object read that the vendor may not have named yet; the row tells its id when the time comes."""
     _add(row.integration, _name(kind, str(row.pk)), details={"kind": kind.value, "row": str(row.pk)}, due_at=due_at)
+
+
+def read_on(payment: Payment) -> None:
+    """Have an unpaid charge looked at again until the vendor says how it ended: at its end, then ever more rarely."""
+    if payment.status not in _UNPAID or payment.expires_at is None:
+        return
+    over = clock.now() - payment.expires_at
+    if over < AFTER_EXPIRY:
+        read_row_later(payment, ObjectKind.PAYMENT, due_at=payment.expires_at + AFTER_EXPIRY)
+    elif over < LOOK_ON_FOR:
+        due_at = clock.now() + max(over, timedelta(seconds=scaled(3600)))
+        read_row_later(payment, ObjectKind.PAYMENT, due_at=due_at)
+
+
+_UNPAID = frozenset({PaymentStatus.PENDING, PaymentStatus.REQUIRES_ACTION, PaymentStatus.PROCESSING})
 
 
 def _add(integration: Integration, name: str, *, details: dict[str, Any], due_at: datetime) -> None:

@@ -1,0 +1,1 @@
+"""The customer API of billing: payments, refunds, customers, subscriptions, pages, codes."""
