@@ -1,0 +1,1 @@
+"""The parts of the Stripe stand-in; `sandbox.vendors.stripe` puts them together."""
