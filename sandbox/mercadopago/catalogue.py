@@ -121,7 +121,7 @@ def user_document(seller: Document) -> Document:
         "id": seller["id"], "nickname": seller["nickname"], "registration_date": "2024-03-04T10:00:00.000-04:00",
         "first_name": seller["name"], "last_name": "", "gender": "", "country_id": site.country_id,
         "email": seller["email"], "identification": {"number": "", "type": ""}, "address": {"city": seller["city"]},
-        "user_type": "normal", "tags": ["normal", *(["test_user"] if seller["made_by"] else [])],
+        "user_type": "normal", "tags": ["normal", *(["test_user"] if seller["test_user"] else [])],
         "logo": None, "points": 0, "site_id": site.id, "permalink": f"https://{site.domain}/perfil/{seller['id']}",
         "status": {"site_status": "active", "list": {"allow": True}, "sell": {"allow": True},
                    "billing": {"allow": True}, "mercadopago_account_type": "personal"},
@@ -132,11 +132,12 @@ def user_document(seller: Document) -> Document:
 def new_seller(
     site_id: str, *, name: str, seller_id: int = 0, made_by: int = 0, pix_key: str | None = None, city: str = ""
 ) -> Document:
-    """Return an account; `made_by` is the owner of a test user."""
+    """Return an account, a test user as all of the stand-in; `made_by` is whoever made it by API."""
     found = seller_id or new_id(9)
     nickname = f"TETE{found}"
     return {
         "id": found, "site_id": site_id, "name": name, "nickname": nickname, "made_by": made_by, "pix_key": pix_key,
+        "test_user": True,
         "email": f"test_user_{found}@testuser.com", "city": city or "Sao Paulo",
     }  # fmt: skip
 

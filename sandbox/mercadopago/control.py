@@ -13,6 +13,7 @@ from sandbox.frame import Refused, Route, json_answer, read_json
 from sandbox.mercadopago.cards import OUTCOMES
 from sandbox.mercadopago.habits import change_habits
 from sandbox.mercadopago.ledger import CHARGEBACK_ENDS, Ledger
+from sandbox.mercadopago.orders import Orders
 from sandbox.mercadopago.scenarios import Scenarios
 from sandbox.mercadopago.seed import Shop, add_shop
 from sandbox.mercadopago.sites import METHODS, SITES, method_of
@@ -26,15 +27,19 @@ from sandbox.store import Document
 REJECTIONS = sorted({detail for status, detail in OUTCOMES.values() if status == "rejected"})
 APP_FIELDS = ("client_secret", "redirect_uris", "pkce", "scopes")
 WEBHOOK_FIELDS = ("url", "secret", "topics")
+ORDER_ENDS = {"pay": ("processed", "accredited"), "expire": ("expired", "expired")}
 STATUSES = {"pending": "pending_waiting_transfer", "approved": "accredited"}
 
 
 class Control:
     """The handlers under /control/mercadopago."""
 
-    def __init__(self, state: State, *, webhooks: Webhooks, ledger: Ledger, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self, state: State, *, webhooks: Webhooks, ledger: Ledger, subscriptions: Subscriptions, orders: Orders
+    ) -> None:
         self._state = state
         self._subscriptions = subscriptions
+        self._orders = orders
         self._scenarios = Scenarios(state, webhooks)
         self._webhooks = webhooks
         self._ledger = ledger
@@ -60,6 +65,7 @@ class Control:
             Route("POST", "/payments", self.make_payment),
             Route("POST", "/payments/{payment_id}/{verb}", self.act),
             Route("POST", "/chargebacks/{chargeback_id}/close", self.close_chargeback),
+            Route("POST", "/orders/{order_id}/{verb}", self.act_on_order),
             Route("POST", "/subscriptions/{preapproval_id}/charge", self.charge_subscription),
             Route("GET", "/deliveries", self.list_deliveries),
             Route("POST", "/deliveries", self.play_scenario),
@@ -83,8 +89,8 @@ class Control:
         return json_answer(self._account(add_shop(self._state, shop)), status=201)
 
     def change_account(self, request: Request, seller_id: str) -> Response:
-        """Change a seller: {pix_key?, name?, city?}; pix_key null takes pix away."""
-        values = _values(request, "pix_key", "name", "city")
+        """Change a seller: {pix_key?, name?, city?, test_user?}; pix_key null takes pix away."""
+        values = _values(request, "pix_key", "name", "city", "test_user")
         self._seller(seller_id)
         return json_answer(self._account(self._state.sellers.change(seller_id, **values)))
 
@@ -183,6 +189,14 @@ class Control:
         if outcome not in CHARGEBACK_ENDS:
             raise Refused(400, {"error": f"outcome must be one of {', '.join(CHARGEBACK_ENDS)}"})
         return json_answer(self._ledger.close_chargeback(chargeback, outcome=outcome))
+
+    def act_on_order(self, request: Request, order_id: str, verb: str) -> Response:
+        """Do something to an order of the Orders API that waits: pay, expire."""
+        order = self._state.orders.get(order_id)
+        if order is None or order["status"] != "action_required" or verb not in ORDER_ENDS:
+            raise Refused(404, {"error": f"no order that waits, or no verb of {', '.join(ORDER_ENDS)}"})
+        status, detail = ORDER_ENDS[verb]
+        return json_answer(self._orders.set(order, status=status, status_detail=detail))
 
     def charge_subscription(self, request: Request, preapproval_id: str) -> Response:
         """Make the payment of a subscription that is due: {card?: APRO, FUND, …}."""

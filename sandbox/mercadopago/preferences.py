@@ -110,7 +110,7 @@ class Preferences:
         preference = self._own(preference_id, caller)
         body = read_body(request)
         check(UPDATE, body, refuse=_refusal)
-        _check({"items": preference["items"]} | body, caller)
+        _check({name: preference[name] for name in ("items", "back_urls")} | body, caller)
         return json_answer(_shown(self._write(preference | {"last_updated": self._state.now()}, body, caller)))
 
     def show_order(self, request: Request, caller: Caller, order_id: str) -> Response:
@@ -189,11 +189,12 @@ def _check(body: Body, caller: Caller) -> None:
             raise coded(400, "invalid_items", "quantity invalid")
         if item.get("currency_id", caller.site.currency_id) != caller.site.currency_id:
             raise coded(400, "invalid_items", "currency_id invalid")
-    back = body.get("back_urls", {})
+    back = {name: address for name, address in body.get("back_urls", {}).items() if address}
     email = body.get("payer", {}).get("email")
     url, reference = body.get("notification_url"), body.get("external_reference")
     problems = (
-        (body.get("auto_return") and not back.get("success"), "invalid_auto_return",
+        # The vendor says "must be defined" of plain http too: nothing but https is led back to by itself.
+        (body.get("auto_return") and not back.get("success", "").startswith("https://"), "invalid_auto_return",
          "auto_return invalid. back_url.success must be defined"),
         (any(not is_callback(address) for address in back.values()), "invalid_back_urls", "back_urls invalid"),
         (url is not None and not is_callback(url), "invalid_notification_url", "notification_url invalid"),

@@ -41,6 +41,9 @@ RECURRING = record(
         "free_trial": record({"frequency": whole, "frequency_type": choice(*DAYS)}),
     },
 )  # fmt: skip
+RECURRING_CHANGE = record(
+    {}, {"transaction_amount": decimal, "currency_id": text(), "start_date": text(), "end_date": text()}
+)
 COMMON = {
     "reason": text(most=256),
     "auto_recurring": RECURRING,
@@ -50,12 +53,13 @@ COMMON = {
 PLAN = record(
     {"reason": text(most=256), "auto_recurring": RECURRING, "back_url": text()}, {"external_reference": text()}
 )
-PLAN_CHANGE = record({}, COMMON | {"status": choice("active", "cancelled")})
+CHANGES = COMMON | {"auto_recurring": RECURRING_CHANGE}
+PLAN_CHANGE = record({}, CHANGES | {"status": choice("active", "cancelled")})
 CREATE = record(
     {"payer_email": text()},
     COMMON | {"card_token_id": text(), "preapproval_plan_id": text(), "status": choice("pending", "authorized")},
 )
-CHANGE = record({}, COMMON | {"card_token_id": text(), "status": choice("authorized", "paused", "cancelled")})
+CHANGE = record({}, CHANGES | {"card_token_id": text(), "status": choice("authorized", "paused", "cancelled")})
 # status: the ones that may follow
 NEXT = {
     "pending": ("authorized", "cancelled"),
@@ -79,6 +83,7 @@ class Subscriptions:
         """Return the operations."""
         return (
             Route("POST", "/preapproval_plan", self.create_plan),
+            Route("GET", "/preapproval_plan/search", self.search_plans),
             Route("GET", "/preapproval_plan/{plan_id}", self.show_plan),
             Route("PUT", "/preapproval_plan/{plan_id}", self.change_plan),
             Route("POST", "/preapproval", self.create),
@@ -110,7 +115,14 @@ class Subscriptions:
         plan, body = self._own_plan(plan_id, caller), read_body(request)
         check(PLAN_CHANGE, body, refuse=_refusal)
         _check(body, caller)
-        return json_answer(self._state.plans.change(plan["id"], **plain(body), last_modified=self._state.now()))
+        changed = _merged(plan, body) | {"last_modified": self._state.now()}
+        return json_answer(self._state.plans.change(plan["id"], **changed))
+
+    def search_plans(self, request: Request, caller: Caller) -> Response:
+        """Search the seller's plans."""
+        known_only(request.args, "status", "q", "limit", "offset", "sort", "criteria")
+        plans = self._state.plans.all(owner=str(caller.seller_id))
+        return json_answer(_page(request, [plan for plan in plans if _fits(plan, request, ("status",))]))
 
     def create(self, request: Request, caller: Caller) -> Response:
         """Make a subscription: pending without a card, authorized and charged with one."""
@@ -149,25 +161,15 @@ class Subscriptions:
             if "card_token_id" not in body:
                 raise invalid("card_token_id is required")
             return json_answer(self._authorize(preapproval, body["card_token_id"], caller))
-        values = {name: value for name, value in plain(body).items() if name != "card_token_id"}
+        values = _merged(preapproval, {name: value for name, value in body.items() if name != "card_token_id"})
         return json_answer(self.set(preapproval, **values))
 
     def search(self, request: Request, caller: Caller) -> Response:
         """Search the seller's subscriptions."""
-        query = request.args
         names = ("status", "payer_email", "external_reference", "preapproval_plan_id")
-        known_only(query, *names, "limit", "offset")
-        numbers = [query.get("limit", "20"), query.get("offset", "0")]
-        if not all(number.isdecimal() for number in numbers) or int(numbers[0]) > LONGEST_PAGE:
-            raise invalid("Invalid limit or offset")
-        limit, offset = map(int, numbers)
-        found = [
-            preapproval
-            for preapproval in reversed(self._state.preapprovals.all(owner=str(caller.seller_id)))
-            if all(preapproval.get(name) == query[name] for name in names if name in query)
-        ]
-        paging = {"offset": offset, "limit": limit, "total": len(found)}
-        return json_answer({"paging": paging, "results": found[offset : offset + limit]})
+        known_only(request.args, *names, "limit", "offset", "sort", "criteria")
+        known = self._state.preapprovals.all(owner=str(caller.seller_id))
+        return json_answer(_page(request, [found for found in known if _fits(found, request, names)]))
 
     def show_payment(self, request: Request, caller: Caller, payment_id: str) -> Response:
         """Show one payment of a subscription."""
@@ -279,18 +281,38 @@ def _check(body: Body, caller: Caller) -> None:
         raise invalid("external_reference is invalid")
     if recurring is None:
         return
-    amount = recurring["transaction_amount"]
+    amount = recurring.get("transaction_amount", 1)
     units = cents(amount) if isinstance(amount, float) else minor(amount, decimals=caller.site.decimals)
     dates = [recurring[name] for name in ("start_date", "end_date") if recurring.get(name) is not None]
     problems = (
         (units is None or units <= 0, "transaction_amount is invalid"),
-        (recurring["currency_id"] != caller.site.currency_id, "currency_id is invalid"),
-        (recurring["frequency"] <= 0, "frequency is invalid"),
+        (recurring.get("currency_id", caller.site.currency_id) != caller.site.currency_id, "currency_id is invalid"),
+        (recurring.get("frequency", 1) <= 0, "frequency is invalid"),
         (any(read_date(date) is None for date in dates), "start_date and end_date must be dates"),
     )
     for wrong, message in problems:
         if wrong:
             raise invalid(message)
+
+
+def _merged(known: Document, body: Body) -> Document:
+    sent: Document = plain(body)
+    if "auto_recurring" in sent:
+        sent["auto_recurring"] = known["auto_recurring"] | sent["auto_recurring"]
+    return sent
+
+
+def _fits(found: Document, request: Request, names: Sequence[str]) -> bool:
+    return all(found.get(name) == request.args[name] for name in names if name in request.args)
+
+
+def _page(request: Request, found: list[Document]) -> Document:
+    numbers = [request.args.get("limit", "20"), request.args.get("offset", "0")]
+    if not all(number.isdecimal() for number in numbers) or int(numbers[0]) > LONGEST_PAGE:
+        raise invalid("Invalid limit or offset")
+    limit, offset = map(int, numbers)
+    paging = {"offset": offset, "limit": limit, "total": len(found)}
+    return {"paging": paging, "results": found[::-1][offset : offset + limit]}
 
 
 def _refusal(problem: FieldProblem) -> Refused:

@@ -116,7 +116,8 @@ def _details(new: NewPayment) -> Document:
     amount = Decimal(new.amount_minor) / 100
     total = total_with_interest(new.installments, amount) if new.method.is_card else amount
     part = float(round(total / new.installments, 2)) if new.method.is_card else 0
-    return {
+    bank: Document = {"bank_transfer_id": None, "transaction_id": None} if new.method.id == "pix" else {}
+    return bank | {
         "payment_method_reference_id": None, "net_received_amount": 0, "total_paid_amount": float(total),
         "overpaid_amount": 0, "external_resource_url": None, "installment_amount": part, "financial_institution": None,
         "payable_deferral_period": None, "acquirer_reference": None,

@@ -15,6 +15,7 @@ from sandbox.mercadopago.control import Control
 from sandbox.mercadopago.errors import cause, cause_body, missing
 from sandbox.mercadopago.ledger import Ledger
 from sandbox.mercadopago.oauth import OAuth
+from sandbox.mercadopago.orders import Orders
 from sandbox.mercadopago.pages import Pages
 from sandbox.mercadopago.payments import Payments
 from sandbox.mercadopago.preferences import Preferences
@@ -50,8 +51,11 @@ class MercadoPago(Vendor):
         subscriptions = Subscriptions(self._state, webhooks=webhooks, ledger=ledger, cards=cards)
         checkout = Checkout(self._state, ledger=ledger, preferences=preferences)
         self._pages = Pages(self._state, checkout=checkout, oauth=oauth, ledger=ledger, subscriptions=subscriptions)
-        self._control = Control(self._state, webhooks=webhooks, ledger=ledger, subscriptions=subscriptions)
-        closed = (payments, catalogue, preferences, subscriptions)
+        orders = Orders(self._state, webhooks=webhooks, cards=cards)
+        self._control = Control(
+            self._state, webhooks=webhooks, ledger=ledger, subscriptions=subscriptions, orders=orders
+        )
+        closed = (payments, orders, catalogue, preferences, subscriptions)
         self._closed = Routes([route for part in closed for route in part.routes()])
         self._open = Routes([*self._pages.routes(), Route("POST", "/oauth/token", oauth.token)])
         self._browser = Routes([*cards.routes(), *catalogue.open_routes()])
