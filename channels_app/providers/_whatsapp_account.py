@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +66,11 @@ _TIER_NAMES = (
     "max_daily_conversation_per_phone",
 )
 """The messaging limit: a number in one sample of Meta, TIER_* in its texts, by phone until February 2026."""
+
+
+UNLIMITED = "unlimited"
+_UNLIMITED = frozenset({"TIER_UNLIMITED", "UNLIMITED", "-1"})
+_TIER = re.compile(r"(?:TIER_)?([0-9]{1,9})(K?)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +206,18 @@ def _quality(value: Mapping[str, Any]) -> _Reading:
     )
 
 
+def people_per_day(tier: str) -> str:
+    """
+    Return how many new people a portfolio may write to in 24 hours: a number or "unlimited", empty if it is not said.
+
+    Shape: "TIER_250", "TIER_2K", "TIER_UNLIMITED" or a number as text.
+    """
+    if tier in _UNLIMITED:
+        return UNLIMITED
+    found = _TIER.fullmatch(tier)
+    return str(int(found[1]) * (1000 if found[2] else 1)) if found else ""
+
+
 def _capability(value: Mapping[str, Any]) -> _Reading:
     limit = next((text(value.get(name)) for name in _TIER_NAMES if text(value.get(name))), "")
     numbers = text(value.get("max_phone_numbers_per_waba"))
@@ -207,7 +225,7 @@ def _capability(value: Mapping[str, Any]) -> _Reading:
         topic="limits",
         effect=Effect.NONE,
         cause=f"Messaging limit: {limit or 'not named'} people a day.",
-        facts={"tier": limit, "max_phone_numbers": numbers},
+        facts={"tier": limit, "people_per_day": people_per_day(limit), "max_phone_numbers": numbers},
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from channels_app.contract import AccountReport
 from channels_app.providers._meta import version_warning
 from channels_app.providers._meta_json import items, moment, obj, text
+from channels_app.providers._whatsapp_account import people_per_day
 from channels_app.providers._whatsapp_api import PAGE, CloudApi, read_object
 from channels_app.providers._whatsapp_webhook import find_subscription, subscribe_as_before
 from core import clock
@@ -69,7 +70,8 @@ def run_check(api: CloudApi) -> CheckResult:
     token = inspect_token(api)
     phone = _read_phone(api, token)
     _prove_account(api, token)
-    report = make_report(phone, _read_health(api))
+    health = _read_health(api)
+    report = make_report(phone, health)
     return CheckResult(
         account=Account(external_id=api.phone_number_id, label=report.label),
         account_keys=(
@@ -78,7 +80,7 @@ def run_check(api: CloudApi) -> CheckResult:
         ),
         verdicts=_verdicts(api, token, report, is_subscribed=find_subscription(api) is not None),
         degraded=_degraded(report),
-        facts=_facts(api, report),
+        facts=_facts(api, report, health),
         expires_at=token.expires_at,
     )
 
@@ -289,16 +291,24 @@ def _degraded(report: AccountReport) -> str:
     return " ".join(sentence for is_true, sentence in troubles if is_true)
 
 
-def _facts(api: CloudApi, report: AccountReport) -> dict[str, Any]:
+def _facts(api: CloudApi, report: AccountReport, health: Mapping[str, Any]) -> dict[str, Any]:
     facts = {
         "display_phone_number": report.display_phone_number,
         "quality": report.quality,
         "tier": report.tier,
+        "people_per_day": people_per_day(report.tier),
+        "portfolio": _portfolio(health),
         "throughput": report.throughput,
         "can_send": report.can_send,
         "warning": version_warning(api.version, today=clock.now().date()),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _portfolio(health: Mapping[str, Any]) -> str:
+    """The business portfolio that owns the number: `health_status` names it; empty where it does not."""
+    entities = [obj(entity) for entity in items(health.get("entities"))]
+    return next((text(entity.get("id")) for entity in entities if entity.get("entity_type") == "BUSINESS"), "")
 
 
 @contextmanager

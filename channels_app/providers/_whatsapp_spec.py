@@ -112,7 +112,8 @@ _LIMITS = (
 )
 """
 Throughput, pair and management limits; the last counts what an app does with one WhatsApp Business Account. The
-messaging limit (250 to unlimited people a day, by portfolio) differs by account: `AccountReport.tier` tells it.
+messaging limit (250 to unlimited people a day, by portfolio) differs by account and counts people, not calls: the check
+tells it, and `services/messaging_limits.py` keeps it.
 """
 
 _SENDING_ERRORS: tuple[ErrorRule, ...] = (

@@ -31,7 +31,7 @@ from channels_app.contract import (
 )
 from channels_app.contract import Template as TemplateContent
 from channels_app.models import Contact, Conversation, Direction, MediaState, Message
-from channels_app.services import media, people, template_rules, templates
+from channels_app.services import media, messaging_limits, people, template_rules, templates
 from channels_app.services.readiness import class_with, refuse, refusing, require_usable
 from channels_app.services.records import SILENT
 from channels_app.services.statuses import SEND, order_key
@@ -84,6 +84,8 @@ def send_message(
     with transaction.atomic():
         contact, conversation = _recipient(integration, to)
         _check_recipient(draft, contact, conversation)
+        if _has_open_window(draft.provider, conversation):
+            messaging_limits.let_go_on(conversation)
         message = _make(draft, contact, conversation, reply_to=reply_to)
         message.save(force_insert=True)
         if message.type not in SILENT:
@@ -101,9 +103,12 @@ def send_message(
 
 def check_still_allowed(message: Message) -> None:
     """
-    Ask the channel's rules again for a message that was accepted and has waited since.
+    Ask the channel's rules again for a message that was accepted and has waited since, right before it is sent.
+
+    A message that opens a conversation takes its person's place in the messaging limit.
 
     :raises ValidationFailed: a rule forbids it now; the text says what to do
+    :raises MessagingLimitReached: it must wait, because too many new people were written to in a day
     """
     kind = MessageType(message.type)
     content = read_content(kind, message.content)
@@ -119,6 +124,12 @@ def check_still_allowed(message: Message) -> None:
         template_category=category,
     )
     _check_recipient(draft, message.contact, message.conversation)
+    if _opens_conversation(draft, message.contact, message.conversation):
+        messaging_limits.take_place(message, window_s=draft.provider.window_s or 0.0)
+
+
+def _opens_conversation(draft: _Draft, contact: Contact | None, conversation: Conversation) -> bool:
+    return contact is not None and not _has_open_window(draft.provider, conversation)
 
 
 def read_type(name: str) -> MessageType:
@@ -254,16 +265,21 @@ def _may_take_codes(draft: _Draft, contact: Contact | None, conversation: Conver
 
 
 def _window_is_open(draft: _Draft, contact: Contact | None, conversation: Conversation) -> None:
-    window_s = draft.provider.window_s
-    if window_s is None or draft.kind in draft.provider.types_outside_window:
-        return
-    last = conversation.last_inbound_at
-    if last is None or (clock.now() - last).total_seconds() > window_s:
+    window_s = draft.provider.window_s or 0.0
+    if draft.kind not in draft.provider.types_outside_window and not _has_open_window(draft.provider, conversation):
         refuse(
             "type",
             f"This person has not written in the last {window_s / 3600:.0f} hours, so the channel takes no free"
             " message: send an approved template.",
         )
+
+
+def _has_open_window(provider: type[SendsMessages], conversation: Conversation) -> bool:
+    """Whether the person wrote lately enough for any message; always where the channel has no such window."""
+    last = conversation.last_inbound_at
+    if provider.window_s is None:
+        return True
+    return last is not None and (clock.now() - last).total_seconds() <= provider.window_s
 
 
 _RULES: Sequence[Callable[[_Draft, Contact | None, Conversation], None]] = (

@@ -46,6 +46,9 @@ MAX_CRASHES = 5
 HOLD_S = 60.0
 """What is held looks again this often, in case that nobody tells of the end."""
 
+HOLD_OF_ONE_S = 900.0
+"""The same for what waits for its own recipient: thousands may wait so, each with a claim of its own."""
+
 LOOK_AGAIN_S = 1.0
 """What met its vendor's open breaker waits so long: two machines' clocks may disagree on whether it is open."""
 
@@ -281,7 +284,8 @@ def _wait_for_gate(work: _Work, error: ProviderError) -> None:
         if _waits_for_vendors_breaker(work, error):
             _hold(work, error, for_s=min(told, scaled(LOOK_AGAIN_S)), whole_link=False)
         else:
-            _hold(work, error, for_s=min(told, scaled(HOLD_S)), whole_link=error.scope != Scope.RECIPIENT)
+            is_one = error.scope == Scope.RECIPIENT
+            _hold(work, error, for_s=min(told, scaled(HOLD_OF_ONE_S if is_one else HOLD_S)), whole_link=not is_one)
 
 
 def _waits_for_vendors_breaker(work: _Work, error: ProviderError) -> bool:

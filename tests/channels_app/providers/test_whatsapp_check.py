@@ -199,7 +199,14 @@ class TestVerdicts:
         assert result.account.external_id == "100000000000001"
         assert result.account.label == "Loja Exemplo (+1 555-0100-001)"
         assert result.expires_at == datetime.fromtimestamp(1800000000, UTC)
-        assert result.facts["tier"] == "TIER_2K"
+        assert (result.facts["tier"], result.facts["people_per_day"]) == ("TIER_2K", "2000")
+
+    def test_name_the_portfolio_that_the_limit_is_of(self, wire: Wire, whatsapp: Any) -> None:
+        assert "portfolio" not in whatsapp.check().facts
+
+        wire.answer("GET", PHONE, "health__portfolio", query={"fields": "health_status"})
+
+        assert whatsapp.check().facts["portfolio"] == "700000000000001"
 
     def test_a_token_that_never_ends_has_no_end(self, whatsapp: Any) -> None:
         assert whatsapp.check().expires_at is None

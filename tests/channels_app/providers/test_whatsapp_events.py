@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from channels_app.contract import STATUS_RANKS
+from channels_app.providers._whatsapp_account import people_per_day
 from integrations.contract import InboundEvent
 
 Parsed = Callable[[str], list[InboundEvent]]
@@ -238,6 +239,16 @@ class TestAccount:
     def test_the_messaging_limit_may_be_a_number_or_a_tier(self, parsed: Parsed) -> None:
         assert parsed("business_capability__number")[0].data["facts"]["tier"] == "2000"
         assert parsed("business_capability__tier")[0].data["facts"]["tier"] == "TIER_10K"
+        assert parsed("business_capability__number")[0].data["facts"]["people_per_day"] == "2000"
+        assert parsed("business_capability__tier")[0].data["facts"]["people_per_day"] == "10000"
+
+    @pytest.mark.parametrize(
+        ("tier", "people"),
+        [("TIER_250", "250"), ("TIER_100K", "100000"), ("TIER_UNLIMITED", "unlimited"), ("-1", "unlimited"),
+         ("", ""), ("TIER_NOT_SET", "")],
+    )  # fmt: skip
+    def test_the_messaging_limit_becomes_a_number_of_people(self, tier: str, people: str) -> None:
+        assert people_per_day(tier) == people
 
 
 class TestTemplates:
