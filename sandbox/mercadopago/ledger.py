@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sandbox.mercadopago.errors import cause, missing
@@ -61,7 +62,12 @@ class Ledger:
             topic="payment", action=action, data_id=str(payment["id"]), seller_id=payment["seller_id"],
             app_id=payment["app_id"], live_mode=payment["live_mode"],
         )  # fmt: skip
-        return self._webhooks.emit(notice, notification_url=payment["view"]["notification_url"])
+        url, order_id = payment["view"]["notification_url"], payment["view"]["order"].get("id")
+        count = self._webhooks.emit(notice, notification_url=url)
+        if order_id is not None:
+            about_order = replace(notice, topic="topic_merchant_order_wh", data_id=str(order_id))
+            count += self._webhooks.emit(about_order, notification_url=url)
+        return count
 
     def approve(self, payment: Document, *, amount_minor: int | None = None) -> Document:
         """Let the money arrive, of another amount if asked: the vendor then shows that amount."""
@@ -124,7 +130,9 @@ class Ledger:
         return chargeback
 
     def close_chargeback(self, chargeback: Document, *, outcome: str) -> Document:
-        """Decide a chargeback: `seller_lost` or `seller_won`."""
+        """Decide a chargeback: `seller_lost` or `seller_won`; :raises Refused: it is decided already."""
+        if chargeback["status"] != "in_review":
+            raise cause(2018)
         payment = self.find(str(chargeback["payment_id"]))
         closed = self._state.chargebacks.change(
             chargeback["id"], status=CHARGEBACK_ENDS[outcome], last_modified=self._state.now()
@@ -137,15 +145,17 @@ class Ledger:
 
     def expire(self, job: Document, attempts: int) -> None:
         """Do the job of cancelling a payment whose time is over."""
-        payment = self._state.payments.get(job["payment"])
-        if payment is not None and payment["view"]["status"] == "pending":
-            self.cancel(payment, status_detail="expired")
+        with self._state.frame.store.transaction():
+            payment = self._state.payments.get(job["payment"])
+            if payment is not None and payment["view"]["status"] == "pending":
+                self.cancel(payment, status_detail="expired")
 
     def pay_itself(self, job: Document, attempts: int) -> None:
         """Do the job of paying a pix without anybody's hand."""
-        payment = self._state.payments.get(job["payment"])
-        if payment is not None and payment["view"]["status"] == "pending":
-            self.approve(payment)
+        with self._state.frame.store.transaction():
+            payment = self._state.payments.get(job["payment"])
+            if payment is not None and payment["view"]["status"] == "pending":
+                self.approve(payment)
 
     def _plan(self, payment: Document, new: NewPayment, *, now: float) -> None:
         body = {"payment": str(payment["id"])}

@@ -142,11 +142,12 @@ class Pages:
 
     def pay_ticket(self, request: Request, payment_id: str) -> Response:
         """Pay a pix or ticket, whole or half."""
-        payment = self._state.payments.get(payment_id)
-        if payment is not None and payment["view"]["status"] == "pending":
-            half = request.form.get("pay") == "half"
-            amount = max(cents(payment["view"]["transaction_amount"]) // 2, 1)
-            self._ledger.approve(payment, amount_minor=amount if half else None)
+        half = request.form.get("pay") == "half"
+        with self._state.frame.store.transaction():
+            payment = self._state.payments.get(payment_id)
+            if payment is not None and payment["view"]["status"] == "pending":
+                amount = max(cents(payment["view"]["transaction_amount"]) // 2, 1)
+                self._ledger.approve(payment, amount_minor=amount if half else None)
         return redirect(request.url, code=303)
 
     def list_waiting(self, request: Request) -> Response:

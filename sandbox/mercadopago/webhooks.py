@@ -17,7 +17,11 @@ from sandbox.store import Document
 DELIVERIES_KEPT = 2000
 # The first of two waits so long when notifications are to arrive in disorder.
 DISORDER_S = 0.6
-IPN_TOPICS = ("payment", "merchant_order")
+# our topic: (the older one, where its object lies)
+IPN_TOPICS = {
+    "payment": ("payment", "{}"),
+    "topic_merchant_order_wh": ("merchant_order", "https://api.mercadolibre.com/merchant_orders/{}"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +110,10 @@ class Webhooks:
         source = parse_qs(urlsplit(url).query).get("source_news", ["both"])[-1]
         count = 0 if source == "ipn" else self._repeated(notice, url)
         if source != "webhooks" and notice.topic in IPN_TOPICS:
-            query = _with_query(url, {"topic": notice.topic, "id": notice.data_id})
-            body = {"resource": notice.data_id, "topic": notice.topic}
-            self._queue(query, headers={"Content-Type": "application/json"}, body=json.dumps(body), after_s=0.0)
+            topic, place = IPN_TOPICS[notice.topic]
+            address = _with_query(url, {"topic": topic, "id": notice.data_id})
+            body = {"resource": place.format(notice.data_id), "topic": topic}
+            self._queue(address, headers={"Content-Type": "application/json"}, body=json.dumps(body), after_s=0.0)
             count += 1
         return count
 

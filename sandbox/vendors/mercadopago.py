@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -64,16 +65,13 @@ class MercadoPago(Vendor):
             frame.runner.handle(vendor=self.key, name=name, handler=handler)
 
     def call(self, request: Request, path: str) -> Response:
-        """Answer a call of a browser's script or of a server."""
-        found = self._browser.find("POST" if request.method == "OPTIONS" else request.method, path)
-        if request.method == "OPTIONS":
-            return Response(status=HTTPStatus.NO_CONTENT, headers=CORS)
-        if found:
-            return self._answer_browser(request, *found)
-        opened = self._open.find(request.method, path)
-        if opened:
-            return opened[0].handler(request, **opened[1])
-        return self._answer_server(request, path)
+        """Answer a call of a browser or of a server, with a number of its own."""
+        try:
+            response = self._route(request, path)
+        except Refused as refused:
+            response = refused.response()
+        response.headers["x-request-id"] = str(uuid.uuid4())
+        return response
 
     def operation(self, request: Request, path: str) -> str:
         """Name the operation by its pattern."""
@@ -103,6 +101,18 @@ class MercadoPago(Vendor):
     def pages(self) -> Sequence[Route]:
         """Return the list of payments that wait for their buyers."""
         return self._pages.phone_routes()
+
+    def _route(self, request: Request, path: str) -> Response:
+        if request.method == "OPTIONS" and any(self._browser.find(method, path) for method in ("GET", "POST")):
+            return Response(status=HTTPStatus.NO_CONTENT, headers=CORS)
+        for table, answer in ((self._browser, self._answer_browser), (self._open, self._answer_anybody)):
+            found = table.find(request.method, path)
+            if found:
+                return answer(request, *found)
+        return self._answer_server(request, path)
+
+    def _answer_anybody(self, request: Request, route: Route, values: dict[str, str]) -> Response:
+        return route.handler(request, **values)
 
     def _answer_browser(self, request: Request, route: Route, values: dict[str, str]) -> Response:
         try:

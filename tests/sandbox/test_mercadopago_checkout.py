@@ -114,7 +114,8 @@ class TestCheckoutPage:
         assert (payment["status"], payment["transaction_amount"]) == ("approved", 60.5)
         assert (payment["external_reference"], payment["order"]["id"]) == ("o-7", order["id"])
         assert (order["order_status"], order["paid_amount"], order["total_amount"]) == ("paid", 60.5, 60.5)
-        assert "payment" in receiver.next()[0]
+        topics = {parse_qs(urlsplit(receiver.next()[0]).query)["type"][0] for _ in range(2)}
+        assert topics == {"payment", "topic_merchant_order_wh"}
 
     def test_shows_a_declined_card_and_may_be_tried_again(self, shop: Shop) -> None:
         preference = prefer(shop).json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,8 +33,10 @@ def crc16(text: str) -> str:
 
 class TestToken:
     def test_opens_the_account(self, shop: Shop) -> None:
-        me = shop.call("GET", "/users/me").json()
+        answer = shop.call("GET", "/users/me")
 
+        me = answer.json()
+        assert answer.headers["x-request-id"]
         assert (me["id"], me["site_id"], me["country_id"]) == (shop.seller_id, "MLB", "BR")
 
     def test_in_the_query_is_refused(self, shop: Shop) -> None:
@@ -80,6 +83,13 @@ class TestIdempotencyKey:
 
         assert first.status_code == second.status_code == 201
         assert first.json() == second.json()
+        assert shop.call("GET", "/v1/payments/search").json()["paging"]["total"] == 1
+
+    def test_holds_when_many_come_at_once(self, shop: Shop) -> None:
+        with ThreadPoolExecutor(max_workers=12) as crowd:
+            answers = list(crowd.map(lambda _: shop.pix(key="op-1"), range(24)))
+
+        assert {answer.json()["id"] for answer in answers} == {answers[0].json()["id"]}
         assert shop.call("GET", "/v1/payments/search").json()["paging"]["total"] == 1
 
     def test_with_another_body_is_a_conflict(self, shop: Shop) -> None:
@@ -424,6 +434,8 @@ class TestChargeback:
         assert (during["status"], during["status_detail"]) == ("charged_back", "in_process")
         assert (shown["payment_id"], shown["status"]) == (payment["id"], "settled")
         assert shop.show(payment)["status_detail"] == "settled"
+        address = f"{shop.sandbox.url}/control/mercadopago/chargebacks/{opened['id']}/close"
+        assert requests.post(address, json={"outcome": "seller_won"}, timeout=5).status_code == 400
 
     def test_won_brings_the_money_back(self, shop: Shop) -> None:
         payment = shop.card().json()
