@@ -29,7 +29,7 @@ class Authority:
         return issued | {"ca": root["certificate"], "url": self._edge.url}
 
     def reopen(self) -> None:
-        """Listen again after a restart, if it was ever asked for."""
+        """Listen again after a restart, at the same port if it is free, if it was ever asked for."""
         if root := self._store.get("root"):
             self._open(root)
 
@@ -38,7 +38,9 @@ class Authority:
 
     def _open(self, root: Document) -> None:
         server = self._store.get("server") or self._store.put("server", _issue("localhost", lifetime=LONG, root=root))
-        self._edge.open(**server, authority=root["certificate"])
+        known = self._store.get("port") or {"port": 0}
+        self._edge.open(**server, authority=root["certificate"], port=known["port"])
+        self._store.put("port", {"port": self._edge.port})
 
 
 def _issue(name: str, *, lifetime: timedelta, root: Document | None) -> Document:

@@ -41,17 +41,22 @@ class Edge:
         self._listener: socket.socket | None = None
 
     @property
+    def port(self) -> int:
+        """Return the port, or 0 while it is closed."""
+        return int(self._listener.getsockname()[1]) if self._listener else 0
+
+    @property
     def url(self) -> str:
         """Return https://localhost:<port>, or nothing while it is closed."""
-        return f"https://localhost:{self._listener.getsockname()[1]}" if self._listener else ""
+        return f"https://localhost:{self.port}" if self.port else ""
 
     def client_of(self, request: Request) -> str:
         """Return the client whose certificate was shown, or nothing."""
         client, _, proof = request.headers.get(HEADER, "").rpartition(":")
         return client if client and hmac.compare_digest(proof, self._sign(client)) else ""
 
-    def open(self, *, certificate: str, private_key: str, authority: str) -> None:
-        """Listen, with PEM texts; an open listener stays."""
+    def open(self, *, certificate: str, private_key: str, authority: str, port: int = 0) -> None:
+        """Listen, with PEM texts, at this port if it is free; an open listener stays."""
         if self._listener:
             return
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -65,7 +70,7 @@ class Edge:
             context.load_cert_chain(path)
         finally:
             path.unlink()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._listener = _bound(port)
         threading.Thread(target=self._accept, args=(self._listener, context), daemon=True, name="pix-edge").start()
 
     def close(self) -> None:
@@ -111,6 +116,14 @@ class Edge:
         with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 80), timeout=PATIENCE_S) as inner:
             inner.sendall(line + b"\r\n" + mark.encode() + rest)
             _pump(caller, inner)
+
+
+def _bound(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port), backlog=64)
+    except OSError:
+        # Somebody else has the port of the last life: any other will do, and the control route tells it.
+        return socket.create_server(("127.0.0.1", 0), backlog=64)
 
 
 def _pump(caller: ssl.SSLSocket, inner: socket.socket) -> None:

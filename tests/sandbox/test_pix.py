@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from billing.brcode import parse
-from tests.sandbox.conftest import Receiver, Sandbox
+from tests.sandbox.conftest import Receiver, Sandbox, free_port, start
 from tests.sandbox.pix import Business, around_now, kind_of, new_txid
 
 
@@ -403,6 +403,21 @@ class TestCertificate:
         )  # fmt: skip
 
         assert shop.authorize().json()["error"] == claimed.json()["error"] == "invalid_client"
+
+    def test_serves_again_after_a_restart(self, tmp_path: Path) -> None:
+        port = free_port()
+        process = start(tmp_path, port=port)
+        bank = Business.number(Sandbox(url=f"http://127.0.0.1:{port}"), 0).over_tls(tmp_path)
+        charge = bank.charge()
+        process.terminate()
+        process.wait(timeout=10)
+        process = start(tmp_path, port=port)
+
+        answer = bank.call("GET", f"/cob/{charge['txid']}")
+        process.terminate()
+        process.wait(timeout=10)
+
+        assert answer.json() == charge
 
     def test_keeps_faults_and_the_log_of_calls(self, shop: Business, tmp_path: Path) -> None:
         bank = shop.over_tls(tmp_path)
