@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from billing.contract import EventType
 from integrations.contract import (
     ApiKeyAuth,
@@ -25,14 +27,34 @@ from integrations.contract import (
     WebhookSpec,
 )
 
-API_VERSION = "2026-10-28.endive"
+API_VERSION: Final = "2026-10-28.endive"
 """The one version that is sent and that endpoints of ours are made with; payloads of older endpoints are read too."""
 
 TOLERANCE_S = 300.0
 
+WRITES = (
+    "create_payment", "cancel_payment", "refund_payment", "create_customer", "create_subscription",
+    "update_subscription", "cancel_subscription", "create_checkout", "create_portal", "register_webhook",
+    "exchange_code", "open_account", "create_account_link",
+)  # fmt: skip
+"""Operations that change something at Stripe."""
+
+WRITE_S = 30.0
+"""A charge waits for a bank; Stripe's SDK waits 80 s, which a person at a checkout does not."""
+
 ERRORS: tuple[ErrorRule, ...] = (
     ErrorRule(error=Unavailable, codes=("lock_timeout", "idempotency_key_in_use"), wait_s=1.0),
     ErrorRule(error=Unavailable, statuses=(409,), wait_s=1.0),
+    ErrorRule(
+        error=AuthenticationFailed,
+        codes=("invalid_grant", "invalid_client"),
+        remedy="Connect the account anew: the code of the dialog was used, is too old, or belongs to another platform.",
+    ),
+    ErrorRule(
+        error=AuthenticationFailed,
+        codes=("account_invalid",),
+        remedy="Connect the account anew: its owner has ended the platform's access at Stripe.",
+    ),
     ErrorRule(
         error=AuthenticationFailed,
         statuses=(401,),
@@ -59,6 +81,30 @@ ERRORS: tuple[ErrorRule, ...] = (
         remedy="The payment was declined: ask the payer for another way to pay.",
     ),
     ErrorRule(error=RateLimited, statuses=(429,), wait_s=1.0),
+    ErrorRule(
+        error=RequestRejected,
+        codes=("idempotency_error",),
+        reason="idempotency_mismatch",
+        remedy="Use a new idempotency key: this one was used for another request.",
+    ),
+    ErrorRule(
+        error=RequestRejected,
+        codes=("payment_intent_unexpected_state",),
+        reason="unexpected_state",
+        remedy="The payment has moved on: read it again, then decide.",
+    ),
+    ErrorRule(
+        error=RequestRejected,
+        codes=("charge_already_refunded", "charge_disputed"),
+        reason="already_returned",
+        remedy="The payment was given back already, or its payer's bank is taking it back: read it again.",
+    ),
+    ErrorRule(
+        error=RequestRejected,
+        codes=("amount_too_small", "amount_too_large"),
+        reason="amount_out_of_range",
+        remedy="Charge an amount that Stripe takes in this currency; its answer names the limit.",
+    ),
     ErrorRule(error=RequestRejected, statuses=(400,)),
     ErrorRule(error=Unavailable, statuses=(range(500, 600),), wait_s=2.0),
 )
@@ -101,6 +147,7 @@ SPEC = ProviderSpec(
         ),
     ),
     hosts={"api": "https://api.stripe.com", "connect": "https://connect.stripe.com"},
+    deadlines=dict.fromkeys(WRITES, WRITE_S),
     limits=(RateLimit(scope=Scope.ACCOUNT, count=25, per_s=1.0),),
     webhook=WebhookSpec(
         signature="hmac_sha256_timestamp_body",

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from billing.providers.stripe import API_VERSION, SPEC, StripeProvider
+from billing.providers._stripe_spec import API_VERSION, SPEC
+from billing.providers.stripe import StripeProvider
 from core.secret import Secret, Secrets
 from integrations.contract import InboundRequest, Misconfigured, OutboundResponse, SignatureRefused, UnexpectedResponse
 from tests.signatures import arrived, signed
@@ -136,10 +137,14 @@ class TestParse:
 
         assert (data["api_version"], data["environment"], data["object_id"]) == ("2016-07-06", "live", "ch_3TestOld")
 
-    def test_thin_events_are_stored_with_what_they_point_to(self, fixtures: Fixtures) -> None:
+    def test_thin_events_ask_to_be_fetched(self, fixtures: Fixtures) -> None:
         event = self.parse(fixtures, "thin_invoice__own")
 
-        assert (event.type, event.data["vendor_type"]) == ("unknown", "v1.invoice.payment_failed")
+        assert (event.type, event.thin, event.data["vendor_type"]) == (
+            "invoice.updated",
+            True,
+            "v1.invoice.payment_failed",
+        )
         assert (event.data["object_type"], event.data["object_id"], event.data["object"]) == (
             "invoice",
             "in_1Test0017",
