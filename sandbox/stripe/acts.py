@@ -70,7 +70,7 @@ class Acts:
     def pay_in_dashboard(self, request: Request) -> Response:
         """Make a payment that no API call made: {amount, currency?, account?, livemode?, description?, silent?}."""
         values = read_json(request)
-        scope = Scope(account=values.get("account", ACCOUNT["id"]), livemode=bool(values.get("livemode")))
+        scope = Scope(account=str(values.get("account", ACCOUNT["id"])), livemode=bool(values.get("livemode")))
         settings = self._state.settings()
         if values.get("silent"):
             # Nobody is told: only a look at the list of events finds it.
@@ -162,7 +162,7 @@ class Acts:
     def pay_out(self, request: Request) -> Response:
         """Send money to the account's bank: {amount, currency?, status?, account?, livemode?}."""
         values = read_json(request)
-        scope = Scope(account=values.get("account", ACCOUNT["id"]), livemode=bool(values.get("livemode")))
+        scope = Scope(account=str(values.get("account", ACCOUNT["id"])), livemode=bool(values.get("livemode")))
         status = values.get("status", "paid")
         payout = self._charges.pay_out(
             scope, amount=int(values["amount"]), currency=values.get("currency", "brl"), status=status

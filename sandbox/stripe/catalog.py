@@ -68,8 +68,8 @@ class Catalog:
     ) -> Document:
         """Write a price of a product that exists."""
         if recurring is not None:
-            recurring = {"interval_count": 1, "meter": None, "trial_period_days": None} | recurring
-            recurring["usage_type"] = "licensed"
+            base: Document = {"interval_count": 1, "meter": None, "trial_period_days": None, "usage_type": "licensed"}
+            recurring = base | recurring
         price: Document = {
             "id": key, "object": "price", "active": True, "billing_scheme": "per_unit", "created": self._state.now(),
             "currency": currency, "custom_unit_amount": None, "lookup_key": None, "metadata": {}, "nickname": None,

@@ -100,6 +100,7 @@ class Checkout:
 
     def _pay_once(self, scope: Scope, session: Document, method: str) -> Document:
         values = {"amount": session["amount_total"], "currency": session["currency"]} | session["_data"]
+        values["payment_method_options"] = session["payment_method_options"]
         if session["customer"]:
             values["customer"] = session["customer"]
         known = self._state.find(scope, "payment_intent", session.get("_intent") or "")
@@ -150,7 +151,7 @@ class Checkout:
         currency = lines[0]["currency"] if lines else values.get("currency")
         amount = sum(line["amount_total"] for line in lines)
         if mode == "payment":
-            check_charge(amount, currency, param="line_items")
+            check_charge(amount, str(currency), param="line_items")
         if mode == "subscription" and not any(line["price"]["type"] == "recurring" for line in lines):
             message = "You must provide at least one recurring price in `subscription` mode when using prices."
             raise invalid(message, param="line_items")

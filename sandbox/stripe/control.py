@@ -115,7 +115,7 @@ class Control:
         return json_answer({"platform": values["platform"], "account": key}, status=201)
 
     def deauthorize(self, request: Request, key: str) -> Response:
-        """Let the account leave a platform, which is told: {platform?, livemode?}; all platforms unless one is named."""
+        """Let the account leave a platform, which is told: {platform?, livemode?}; unless named, all of them."""
         values = _values(request, "platform", "livemode")
         livemode = bool(values.get("livemode"))
         owner = Scope(account=key, livemode=livemode).owner
@@ -131,7 +131,7 @@ class Control:
         key = str(values.get("key", "rk_test_" + secrets.token_hex(12)))
         if not KEY_SHAPE.fullmatch(key):
             raise Refused(400, {"error": "a key looks like sk_test_… or rk_test_…"})
-        account = values.get("account", ACCOUNT["id"])
+        account = str(values.get("account", ACCOUNT["id"]))
         self._connect.account(account)
         rights = values.get("rights", list(RIGHTS) if key.startswith("sk_") else [])
         return json_answer(self._access.add_key(key, account=account, rights=list(rights)), status=201)
@@ -197,7 +197,11 @@ class Control:
         )  # fmt: skip
         if url and not values.get("lost"):
             self._events.post_to(
-                event, url=url, secret=secret, age_s=values.get("age_s", 0), wrong=values.get("signature") == "wrong"
+                event,
+                url=str(url),
+                secret=str(secret),
+                age_s=values.get("age_s", 0),
+                wrong=values.get("signature") == "wrong",
             )
         return json_answer({"event": event["id"]}, status=201)
 

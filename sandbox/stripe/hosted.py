@@ -74,7 +74,7 @@ class Hosted:
         words = words_of(language_of(request))
         acts = ["card", "decline", *(["pix"] if "pix" in session["payment_method_types"] else []), "cancel"]
         lines = [(line["description"], line["quantity"], line["amount_total"]) for line in session["_lines"]]
-        rows = [Markup("<li>{} × {}: {}</li>").format(count, name, money(amount, session["currency"]))
+        rows = [Markup("<li>{} x {}: {}</li>").format(count, name, money(amount, session["currency"]))
                 for name, count, amount in lines]  # fmt: skip
         total = money(session["amount_total"] or 0, session["currency"] or "usd")
         content = Markup("<ul>{}</ul><p><strong>{}</strong></p>").format(Markup("").join(rows), total)
@@ -183,7 +183,7 @@ class Hosted:
         link = self._link(key)
         self._state.collection("account_link").change(key, used=True)
         if request.form.get("act") == "finish":
-            nothing = {"currently_due": [], "eventually_due": [], "past_due": [], "disabled_reason": None}
+            nothing: Document = {"currently_due": [], "eventually_due": [], "past_due": [], "disabled_reason": None}
             account = self._connect.account(link["account"])
             done: dict[str, Any] = dict.fromkeys(("charges_enabled", "payouts_enabled", "details_submitted"), True)
             done["requirements"] = account["requirements"] | nothing

@@ -34,6 +34,10 @@ TEXTS = (
     "statement_descriptor_suffix", "transfer_group", "application_fee_amount",
 )  # fmt: skip
 
+CHOSEN_LATE = (
+    "capture_method", "payment_method_options", "allowed_payment_method_types", "excluded_payment_method_types",
+)  # fmt: skip
+
 
 class Intents:
     """The operations on payment intents."""
@@ -116,31 +120,29 @@ class Intents:
 
     def _update(self, caller: Caller, values: Document, intent: str) -> Document:
         found = self._in_status(caller.scope, intent, "updated")
-        amount, currency = values.get("amount", found["amount"]), values.get("currency", found["currency"])
-        check_charge(amount, currency)
+        new = found | values
+        check_charge(new["amount"], new["currency"])
         _check_methods(values)
         if "customer" in values:
             self._state.need(caller.scope, "customer", values["customer"], param="customer")
-        plain = ("amount", "currency", "customer", "capture_method", "payment_method_options", *TEXTS)
+        plain = ("amount", "currency", "customer", *CHOSEN_LATE, *TEXTS)
         found |= {name: values[name] for name in plain if name in values}
+        _narrow(found)
         if "metadata" in values:
             found["metadata"] = merge_metadata(found["metadata"], values["metadata"])
-        found["payment_method_types"] = types_for(
-            currency, allowed=values.get("allowed_payment_method_types", found["allowed_payment_method_types"]),
-            excluded=values.get("excluded_payment_method_types", found["excluded_payment_method_types"]),
-        )  # fmt: skip
         return self._take_method(caller.scope, self._state.put(found), values)
 
     def _confirm(self, caller: Caller, values: Document, intent: str) -> Document:
         found = self._in_status(caller.scope, intent, "confirmed")
         _check_methods(values)
-        found |= {name: values[name] for name in ("payment_method_options", *TEXTS) if name in values}
+        found |= {name: values[name] for name in (*CHOSEN_LATE, *TEXTS) if name in values}
+        _narrow(found)
         found = self._take_method(caller.scope, found, values)
         return self._confirmed(caller.scope, found, values)
 
     def _capture(self, caller: Caller, values: Document, intent: str) -> Document:
         found = self._in_status(caller.scope, intent, "captured")
-        amount = values.get("amount_to_capture", found["amount_capturable"])
+        amount: int = ({"amount_to_capture": found["amount_capturable"]} | values)["amount_to_capture"]
         if amount > found["amount_capturable"]:
             message = "The provided amount_to_capture is greater than the amount_capturable of the PaymentIntent."
             raise invalid(message, code="amount_too_large", param="amount_to_capture")
@@ -201,6 +203,12 @@ def _check_methods(values: Document) -> None:
         if other in values:
             message = f"You may only specify one of these parameters: allowed_payment_method_types, {other}."
             raise invalid(message, code="parameters_exclusive", param="allowed_payment_method_types")
+
+
+def _narrow(intent: Document) -> None:
+    """Let the methods on offer follow the currency and the choices."""
+    allowed, excluded = intent["allowed_payment_method_types"], intent["excluded_payment_method_types"]
+    intent["payment_method_types"] = types_for(intent["currency"], allowed=allowed, excluded=excluded)
 
 
 def _check_return_url(intent: Document) -> None:

@@ -151,7 +151,12 @@ class Invoices:
         key, now = new_id("in"), self._state.now()
         customer = self._state.find(scope, "customer", subscription["customer"]) or {}
         lines = [_line(key, subscription, item, amount=amount) for item in subscription["items"]["data"]]
-        nothing = {"automatically_finalizes_at": None, "default_tax_rates": [], "discounts": [], "on_behalf_of": None}
+        nothing: Document = {
+            "automatically_finalizes_at": None,
+            "default_tax_rates": [],
+            "discounts": [],
+            "on_behalf_of": None,
+        }
         return nothing | {
             "id": key, "object": "invoice", "account_country": "BR", "account_name": "Sandbox", "account_tax_ids": None,
             "amount_due": amount, "amount_overpaid": 0, "amount_paid": 0, "amount_paid_off_stripe": 0,
@@ -199,7 +204,7 @@ def _line(invoice: str, subscription: Document, item: Document, *, amount: int) 
     own = (price["unit_amount"] or 0) * item.get("quantity", 1) if amount else 0
     return {
         "id": new_id("il"), "object": "line_item", "amount": own, "currency": price["currency"],
-        "description": f"{item.get('quantity', 1)} × {price['product']}", "discount_amounts": [],
+        "description": f"{item.get('quantity', 1)} x {price['product']}", "discount_amounts": [],
         "discountable": True, "discounts": [], "invoice": invoice, "livemode": subscription["livemode"],
         "metadata": subscription["metadata"],
         "parent": {

@@ -66,12 +66,9 @@ BILLING_DETAILS = Record({
     "address": Unset(ADDRESS), "email": Unset(email), "name": Unset(text()), "phone": Unset(text(most=20)),
     "tax_id": text(most=20),
 })  # fmt: skip
-SHIPPING = Unset(
-    Record(
-        {"address": ADDRESS, "name": text(), "phone": text(most=20), "carrier": text(), "tracking_number": text()},
-        required=("address", "name"),
-    )
-)
+RECEIVER: dict[str, Rule] = {"address": ADDRESS, "name": text(), "phone": text(most=20)}
+RECEIVER_OF_CUSTOMER = Unset(Record(RECEIVER, required=("address", "name")))
+SHIPPING = Unset(Record(RECEIVER | {"carrier": text(), "tracking_number": text()}, required=("address", "name")))
 NOTHING = Record(EXPAND)
 
 # Customers, products, prices
@@ -81,7 +78,7 @@ CUSTOMER: dict[str, Rule] = EXPAND | META | {
     "invoice_prefix": text(most=12, pattern="[A-Z0-9]{3,12}"), "name": Unset(text(most=256)),
     "invoice_settings": Record({"default_payment_method": Unset(ID), "footer": Unset(text())}),
     "next_invoice_sequence": whole(least=1), "phone": Unset(text(most=20)), "preferred_locales": Listed(text(most=10)),
-    "shipping": SHIPPING, "tax_exempt": Unset(choice("exempt", "none", "reverse")),
+    "shipping": RECEIVER_OF_CUSTOMER, "tax_exempt": Unset(choice("exempt", "none", "reverse")),
 }  # fmt: skip
 CUSTOMER_CREATE = Record(CUSTOMER | {"payment_method": ID})
 CUSTOMER_UPDATE = Record(CUSTOMER)
@@ -202,7 +199,9 @@ SUBSCRIPTION: dict[str, Rule] = EXPAND | META | {
     "cancel_at": Unset(TIMESTAMP), "cancel_at_period_end": flag, "days_until_due": whole(least=0),
     "collection_method": choice("charge_automatically", "send_invoice"), "default_payment_method": ID,
     "description": Unset(text(most=500)), "off_session": flag, "payment_settings": PAYMENT_SETTINGS,
-    "payment_behavior": choice("allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete"),
+    "payment_behavior": choice(
+        "allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete"
+    ),
     "proration_behavior": PRORATION, "trial_end": moment_or_now, "trial_settings": TRIAL_SETTINGS,
 }  # fmt: skip
 SUBSCRIPTION_CREATE = Record(

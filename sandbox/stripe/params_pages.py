@@ -8,7 +8,6 @@ from sandbox.stripe.params import (
     EXPAND,
     ID,
     META,
-    METHOD_OPTIONS,
     METHOD_TYPES,
     PRICE_DATA,
     TIMESTAMP,
@@ -24,6 +23,20 @@ LINE_ITEM = Record({
     "price": ID, "quantity": whole(least=1, most=999_999), "adjustable_quantity": anything,
     "price_data": Record(PRICE_DATA | {"product_data": LINE_PRODUCT}, required=("currency",)),
 })  # fmt: skip
+SESSION_METHOD_OPTIONS = Record({
+    "pix": Record({
+        "amount_includes_iof": choice("always", "never"), "expires_after_seconds": whole(least=60, most=1_209_600),
+        "setup_future_usage": choice("none"),
+    }),
+    "boleto": Record({
+        "expires_after_days": whole(least=0, most=60),
+        "setup_future_usage": choice("none", "off_session", "on_session"),
+    }),
+    "card": Record({
+        "capture_method": choice("manual"), "request_three_d_secure": choice("any", "automatic", "challenge"),
+        "setup_future_usage": choice("off_session", "on_session"), "installments": anything,
+    }),
+})  # fmt: skip
 SESSION_CREATE = Record(
     EXPAND | META | {
         "mode": choice("payment", "setup", "subscription"), "line_items": Listed(LINE_ITEM), "success_url": url,
@@ -33,11 +46,12 @@ SESSION_CREATE = Record(
         "ui_mode": choice("elements", "embedded_page", "form", "hosted_page"),
         "allowed_payment_method_types": METHOD_TYPES, "excluded_payment_method_types": METHOD_TYPES,
         "payment_method_collection": choice("always", "if_required"), "payment_method_configuration": ID,
-        "payment_method_options": METHOD_OPTIONS, "phone_number_collection": Record({"enabled": flag}),
+        "payment_method_options": SESSION_METHOD_OPTIONS, "phone_number_collection": Record({"enabled": flag}),
         "billing_address_collection": choice("auto", "required"), "allow_promotion_codes": flag,
         "submit_type": choice("auto", "book", "donate", "pay", "subscribe"),
         "payment_intent_data": Record(META | {
-            "application_fee_amount": whole(least=0), "capture_method": choice("automatic", "automatic_async", "manual"),
+            "application_fee_amount": whole(least=0),
+            "capture_method": choice("automatic", "automatic_async", "manual"),
             "description": text(most=1000), "receipt_email": email, "on_behalf_of": ID, "transfer_group": text(),
             "setup_future_usage": choice("off_session", "on_session"), "statement_descriptor": DESCRIPTOR,
             "statement_descriptor_suffix": DESCRIPTOR,
@@ -58,7 +72,8 @@ AFTER_COMPLETION = Record(
     },
     required=("type",),
 )
-OF_SUBSCRIPTION = Record({"subscription": ID, "retention": anything}, required=("subscription",))
+OF_SUBSCRIPTION = Record({"subscription": ID}, required=("subscription",))
+TO_CANCEL = Record({"subscription": ID, "retention": anything}, required=("subscription",))
 PORTAL_CREATE = Record(
     EXPAND | {
         "customer": ID, "configuration": ID, "return_url": url, "locale": text(most=10), "on_behalf_of": ID,
@@ -68,7 +83,7 @@ PORTAL_CREATE = Record(
                     "customer_update", "payment_method_update", "subscription_cancel", "subscription_pause",
                     "subscription_update", "subscription_update_confirm",
                 ),
-                "after_completion": AFTER_COMPLETION, "subscription_cancel": OF_SUBSCRIPTION,
+                "after_completion": AFTER_COMPLETION, "subscription_cancel": TO_CANCEL,
                 "subscription_pause": OF_SUBSCRIPTION, "subscription_update": OF_SUBSCRIPTION,
                 "subscription_update_confirm": Record(
                     {"subscription": ID, "items": Listed(Record({"id": ID, "price": ID, "quantity": whole(least=0)}))},

@@ -22,8 +22,9 @@ POINTS = 6  # each module of the code is a square of so many points
 def pix_action(intent: Document, *, base_url: str, expires_at: int) -> Document:
     """Return the next action of a PIX."""
     pages = f"{base_url}/stripe"
+    location = f"{base_url.rpartition('//')[2]}/stripe/pix/{secrets.token_hex(8)}"
     shown = {
-        "data": br_code(f"{base_url.rsplit('//', maxsplit=1)[-1]}/stripe/pix/{secrets.token_hex(8)}", amount=intent["amount"]),
+        "data": br_code(location, amount=intent["amount"]),
         "expires_at": expires_at, "hosted_instructions_url": f"{pages}/payer/{intent['client_secret']}",
         "image_url_png": f"{pages}/qr/{intent['client_secret']}.png",
         "image_url_svg": f"{pages}/qr/{intent['client_secret']}.svg",

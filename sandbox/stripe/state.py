@@ -14,6 +14,8 @@ from sandbox.stripe.errors import invalid
 
 VENDOR = "stripe"
 ROWS_AT_ONCE = 100
+# Objects that do not say in which mode they are.
+WITHOUT_MODE = ("refund",)
 # What Stripe calls the parameter of a path; "id" otherwise.
 PATH_PARAMS = {"payment_intent": "intent", "webhook_endpoint": "webhook_endpoint", "checkout.session": "session"}
 COMPARISONS: Mapping[str, Callable[[int, int], bool]] = {
@@ -73,7 +75,8 @@ class State:
 
     def add(self, scope: Scope, body: Document) -> Document:
         """Write a new object of the scope."""
-        return self.put(body | {"livemode": scope.livemode, "_owner": scope.owner})
+        mode = {} if body["object"] in WITHOUT_MODE else {"livemode": scope.livemode}
+        return self.put(body | mode | {"_owner": scope.owner})
 
     def put(self, body: Document) -> Document:
         """Write an object that knows its owner."""
@@ -96,7 +99,7 @@ class State:
         message = f"No such {kind.replace('webhook_', 'webhook ').replace('.', ' ')}: '{key}'"
         other = self.find(replace(scope, livemode=not scope.livemode), kind, key)
         if other is not None:
-            modes = ("live", "test") if other["livemode"] else ("test", "live")
+            modes = ("test", "live") if scope.livemode else ("live", "test")
             message += f"; a similar object exists in {modes[0]} mode, but a {modes[1]} mode key was used to make this"
             message += " request."
         status = 404 if param is None else 400

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sandbox.frame import Refused
 from sandbox.store import Document
 from sandbox.stripe import params
 from sandbox.stripe.access import Caller
@@ -216,7 +217,7 @@ class Subscriptions:
         intent = self._state.need(scope, "payment_intent", invoice["_payment_intent"])
         outcome = self._payments.tried(scope, intent, method, present=True)
         if outcome is not None and raises:
-            raise invalid(outcome.body["error"]["message"], code="card_declined", status=402)
+            raise Refused(402, outcome.body)  # unlike a Declined, nothing of it is kept
 
     def _method(self, scope: Scope, customer: Document, values: Document) -> Document | None:
         key = values.get("default_payment_method") or customer["invoice_settings"]["default_payment_method"]
