@@ -67,7 +67,7 @@ class TestPreference:
             {"items": [{"title": "x", "quantity": 1, "unit_price": -1}]},
             {"items": [{"title": "x", "quantity": 1, "unit_price": "1"}]},
             {"items": [{"title": "x", "quantity": 1, "unit_price": 1, "currency_id": "ARS"}]},
-            {"back_urls": {}}, {"back_urls": {"success": "shop"}}, {"auto_return": "always"},
+            {"back_urls": {}}, {"back_urls": {"success": "shop"}}, {"back_urls": {"success": "http://127.0.0.1/"}}, {"auto_return": "always"},
             {"notification_url": "http://shop.example.com"}, {"payer": {"email": "x"}},
             {"expires": True}, {"date_of_expiration": "2027-01-01"}, {"external_reference": "o 7"},
         ],
@@ -219,6 +219,17 @@ class TestSubscription:
         assert bare.status_code == 400
         assert (made["reason"], made["auto_recurring"]["transaction_amount"]) == ("Clube do pão", 49.9)
         assert shop.call("GET", f"/preapproval_plan/{plan['id']}").json() == plan
+        assert shop.call("GET", "/preapproval_plan/search").json()["results"] == [plan]
+
+    def test_changes_its_amount_and_keeps_its_rhythm(self, shop: Shop) -> None:
+        path = f"/preapproval/{self.subscribe(shop).json()['id']}"
+        terms = {"transaction_amount": 59.9, "currency_id": "BRL"}
+
+        changed = shop.call("PUT", path, json={"auto_recurring": terms}).json()["auto_recurring"]
+        refused = shop.call("PUT", path, json={"auto_recurring": {"frequency": 2}})
+
+        assert (changed["transaction_amount"], changed["frequency"]) == (59.9, 1)
+        assert refused.status_code == 400
 
     @pytest.mark.parametrize(
         "wrong",
