@@ -18,6 +18,7 @@ from billing.contract import (
     PaymentRequest,
     RefundRequest,
 )
+from billing.providers import _mercadopago_states
 from billing.providers._mercadopago_json import amount_minor, amount_number, read_answer, write_body
 from billing.providers._mercadopago_requests import document_type
 from billing.providers._mercadopago_tables import PROBLEMS
@@ -377,6 +378,38 @@ class TestStates:
             5880,
             "succeeded",
         )
+
+
+class TestStrange:
+    """What no page of the vendor shows is an error, never a guess."""
+
+    def test_a_refund_or_subscription_of_an_unknown_status(self) -> None:
+        with pytest.raises(UnexpectedResponse):
+            _mercadopago_states.refund_state(
+                {"id": 1, "status": "odd", "amount": 1}, payment="1", currency="BRL", environment=""
+            )
+        with pytest.raises(UnexpectedResponse):
+            _mercadopago_states.subscription_state({"id": "1", "status": "odd"}, environment="")
+
+    @pytest.mark.parametrize("name", ["id", "currency_id", "transaction_amount", "status"])
+    def test_a_payment_without_what_every_payment_has(self, fixtures: Fixtures, name: str) -> None:
+        payment = read_answer(fixtures.body("api/payment__pix_approved.json"))
+
+        with pytest.raises(UnexpectedResponse):
+            _mercadopago_states.payment_state({**payment, name: None}, environment="")
+
+    def test_a_pending_payment_without_anything_to_pay_is_pending(self, fixtures: Fixtures) -> None:
+        payment = read_answer(fixtures.body("api/payment__pix_pending.json"))
+
+        state = _mercadopago_states.payment_state({**payment, "point_of_interaction": {}}, environment="")
+
+        assert (str(state.status), state.next_action) == ("pending", None)
+
+    def test_a_list_whose_rows_tell_no_time(self, wire: Wire) -> None:
+        wire.answer("GET", SEARCH, "search__no_times")
+
+        with pytest.raises(UnexpectedResponse):
+            list(connected(wire).list_payments(since=WHEN, until=WHEN + timedelta(days=1)))
 
 
 class TestFind:
