@@ -11,7 +11,7 @@ from sandbox.stripe.access import Caller
 from sandbox.stripe.errors import invalid
 from sandbox.stripe.events import Events
 from sandbox.stripe.form import merge_metadata
-from sandbox.stripe.methods import Methods
+from sandbox.stripe.methods import Methods, check_tax_id
 from sandbox.stripe.operations import Operation, delete, get, lists, post
 from sandbox.stripe.state import Scope, State, list_page, new_id
 
@@ -98,6 +98,8 @@ class Catalog:
             "metadata": {}, "name": None, "next_invoice_sequence": 1, "phone": None, "preferred_locales": [],
             "shipping": None, "tax_exempt": "none", "test_clock": None,
         }  # fmt: skip
+        for place, tax_id in enumerate(values.get("tax_id_data") or []):
+            check_tax_id(tax_id["value"], kind=tax_id["type"], param=f"tax_id_data[{place}][value]")
         customer = self._state.add(scope, self._changed(scope, customer, values))
         if "payment_method" in values:
             method = self._methods.take(scope, values["payment_method"])

@@ -25,6 +25,7 @@ NO_REQUIREMENTS: Document = {
     "alternatives": [], "current_deadline": None, "currently_due": [], "disabled_reason": None, "errors": [],
     "eventually_due": [], "past_due": [], "pending_verification": [],
 }  # fmt: skip
+CAPABILITIES = dict.fromkeys(("boleto_payments", "card_payments", "pix_payments", "transfers"), "active")
 DUE = ["business_profile.url", "external_account", "tos_acceptance.date"]
 
 
@@ -52,7 +53,7 @@ class Connect:
         """Write an account; test and live mode share it."""
         base: Document = {
             "id": key, "object": "account", "business_profile": {"name": None, "url": None}, "business_type": None,
-            "capabilities": {}, "charges_enabled": True, "payouts_enabled": True, "details_submitted": True,
+            "capabilities": dict(CAPABILITIES), "charges_enabled": True, "payouts_enabled": True, "details_submitted": True,
             "controller": {"type": "account"}, "country": "BR", "created": self._state.now(),
             "default_currency": "brl", "email": None,
             "external_accounts": {

@@ -18,7 +18,7 @@ from sandbox.stripe.state import Scope, State, new_id
 # Methods that an account in Brazil has switched on, by currency.
 BY_CURRENCY: dict[str, tuple[str, ...]] = {"brl": ("card", "boleto", "pix")}
 OTHERWISE = ("card",)
-TAX_ID_DIGITS = (11, 14)
+TAX_ID_CHARS = {"br_cpf": (11,), "br_cnpj": (14,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +161,20 @@ def types_for(currency: str, *, allowed: Sequence[str] | None, excluded: Sequenc
     return offered
 
 
+def check_tax_id(value: str, *, kind: str, param: str) -> None:
+    """Refuse what is no CPF or CNPJ by its length; a CNPJ may have letters, other kinds are taken as they are."""
+    plain = re.sub(r"[.\-/]", "", value)
+    lengths = TAX_ID_CHARS.get(kind, () if kind else (11, 14))
+    fits = len(plain) in lengths and re.fullmatch(r"[0-9A-Z]*[0-9]{2}", plain)
+    if lengths and not fits:
+        raise invalid("Invalid tax ID.", code="tax_id_invalid", param=param)
+
+
 def _check_boleto(values: Document, details: Document, *, param: str) -> None:
-    digits = re.sub(r"[.\-/]", "", (values.get("boleto") or {}).get("tax_id", ""))
-    if not digits:
+    tax_id = (values.get("boleto") or {}).get("tax_id")
+    if not tax_id:
         raise missing_param(f"{param}[boleto][tax_id]")
-    if not digits.isdecimal() or len(digits) not in TAX_ID_DIGITS:
-        raise invalid("Invalid tax ID.", code="tax_id_invalid", param=f"{param}[boleto][tax_id]")
+    check_tax_id(tax_id, kind="", param=f"{param}[boleto][tax_id]")
     for name in ("name", "email", "address"):
         if not details.get(name):
             raise missing_param(f"{param}[billing_details][{name}]")

@@ -80,7 +80,10 @@ CUSTOMER: dict[str, Rule] = EXPAND | META | {
     "next_invoice_sequence": whole(least=1), "phone": Unset(text(most=20)), "preferred_locales": Listed(text(most=10)),
     "shipping": RECEIVER_OF_CUSTOMER, "tax_exempt": Unset(choice("exempt", "none", "reverse")),
 }  # fmt: skip
-CUSTOMER_CREATE = Record(CUSTOMER | {"payment_method": ID})
+TAX_ID = Record(
+    {"type": text(most=30, pattern="[a-z]{2}_[a-z_0-9]+"), "value": text(most=40)}, required=("type", "value")
+)
+CUSTOMER_CREATE = Record(CUSTOMER | {"payment_method": ID, "tax_id_data": Listed(TAX_ID, most=5)})
 CUSTOMER_UPDATE = Record(CUSTOMER)
 CUSTOMER_LIST = listing(email=email)
 RECURRING = Record(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -158,6 +159,9 @@ class Payments:
         now = self._state.now()
         after_s = options.get("expires_after_seconds") or PIX_EXPIRES_AFTER_S
         expires_at = options.get("expires_at") or now + after_s
+        if expires_at <= now:
+            message = "Invalid timestamp: must be an integer Unix timestamp in the future."
+            raise invalid(message, param="payment_method_options[pix][expires_at]")
         intent["payment_method_options"] = {
             "pix": {"amount_includes_iof": "never", "expires_after_seconds": after_s, "expires_at": None,
                     "setup_future_usage": "none"} | options,
@@ -207,6 +211,8 @@ class Payments:
         method = self._state.find(scope, "payment_method", intent.get("_method") or "") or {}
         kind, amount = method.get("type", "card"), intent["amount"]
         details = dict(method.get(kind) or {}) | ({"amount_authorized": amount} if kind == "card" else {})
+        if kind == "pix":
+            details["bank_transaction_id"] = f"E00000000{secrets.token_hex(12)[:23]}" if paid else None
         charge: Document = {
             "id": new_id("ch"), "object": "charge", "amount": amount, "amount_captured": amount if captured else 0,
             "amount_refunded": 0, "application": None, "application_fee": None,
