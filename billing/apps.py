@@ -10,6 +10,13 @@ class BillingConfig(AppConfig):
     verbose_name = "Billing"
     handlers = {
         "inbound": "billing.inbound.handle",
+        "payloads": {
+            "payment.updated": "billing.api.payloads.payments",
+            "refund.updated": "billing.api.payloads.refunds",
+            "subscription.updated": "billing.api.payloads.subscriptions",
+            "dispute.opened": "billing.api.payloads.disputes",
+            "dispute.closed": "billing.api.payloads.disputes",
+        },
         "outbox": {
             "payment.settle": "billing.outbox.SETTLE_PAYMENT",
             "refund.send": "billing.outbox.SEND_REFUND",

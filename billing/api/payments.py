@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -20,7 +19,7 @@ from billing.api.serializers import (
     RefundInputSerializer,
     RefundSerializer,
 )
-from billing.api.views import BillingView, one_of
+from billing.api.views import BillingView, filled, one_of
 from billing.contract import CardToken, Method, PaymentStatus, RefundStatus
 from billing.models import Evidence, Payment, Refund
 from billing.services.rules import read_payer
@@ -70,17 +69,13 @@ class PaymentsView(BillingView):
         card = values.pop("card", None)
         payment = services.create_payment(
             self.get_integration(values.pop("integration")),
-            **_filled(values),
-            payer=read_payer(values.pop("payer", {})),
+            **filled(values),
+            payer=read_payer(values.get("payer", {})),
             card=CardToken(**{**card, "token": Secret(card["token"])}) if card else None,
             caller_key=self.caller_key,
             actor=self.actor,
         )
-        return Response(
-            PaymentDetailSerializer(payment).data,
-            status=status.HTTP_201_CREATED,
-            headers={"Location": f"{request.path}{payment.pk}/"},
-        )
+        return self.made(PaymentDetailSerializer(payment).data)
 
 
 class PaymentView(BillingView):
@@ -162,8 +157,3 @@ class RefundView(BillingView):
     def get(self, request: Request, refund_id: str) -> Response:
         """Return one refund."""
         return Response(RefundSerializer(get_or_404(self.rows(Refund), refund_id)).data)
-
-
-def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the payer, and what was given as null: it means as if it were absent."""
-    return {name: value for name, value in values.items() if value is not None and name != "payer"}

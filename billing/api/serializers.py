@@ -113,7 +113,7 @@ class RefundInputSerializer(StrictSerializer):
     reason = serializers.CharField(required=False, allow_blank=True, max_length=200)
 
 
-class RungSerializer(Data):
+class LadderStepSerializer(Data):
     """One rung of the ladder, and whether the claim stands on it."""
 
     rung = RungField()
@@ -125,12 +125,12 @@ class RungSerializer(Data):
 class EvidenceSerializer(serializers.ModelSerializer[Evidence]):
     """One claim of the vendor's about a payment, and how far it was believed."""
 
-    source = EvidenceSourceField()
+    source = EvidenceSourceField()  # type: ignore[assignment]  # the contract's word; DRF has an attribute of this name
     external_id = OptionalText()
     vendor_status = OptionalText()
     claimed_status = OptionalText()
     claimed_at = TimeField(allow_null=True)
-    rungs = RungSerializer(many=True)
+    rungs = LadderStepSerializer(many=True)
     moved_to = OptionalText(help_text="The status that the payment got by it.")
     at = TimeField()
 

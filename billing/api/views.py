@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
 from django.core.exceptions import RequestDataTooBig
 from django.db.models import Model, QuerySet
 from django.utils.dateparse import parse_datetime
+from rest_framework import status
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from accounts.models import ApiKey
 from billing.models import Customer, Payment
@@ -61,6 +64,11 @@ class BillingView(RegistryView):
             rows = rows.filter(**self._condition(name, value))
         return rows
 
+    def made(self, data: Mapping[str, Any]) -> Response:
+        """Answer 201 with what was made, and where it is read, if it is kept."""
+        headers = {"Location": f"{self.request.path}{data['id']}/"} if "id" in data else {}
+        return Response(data, status=status.HTTP_201_CREATED, headers=headers)
+
     def _condition(self, name: str, value: str) -> dict[str, Any]:
         if name == "integration":
             return {"integration": self.get_integration(value)}
@@ -71,6 +79,11 @@ class BillingView(RegistryView):
         if name == "since":
             return {"created_at__gte": _moment(value)}
         return {name: value}
+
+
+def filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the payer, which is read apart, and what was given as null: it means as if it were absent."""
+    return {name: value for name, value in values.items() if value is not None and name != "payer"}
 
 
 def one_of(name: str, value: str, allowed: frozenset[str]) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from django.db import transaction
 
-from audit.services import Actor, Target, record
-from billing.contract import CustomerRequest, CustomerState, KeepsCustomers
-from billing.models import Customer, Source
+from audit.services import Actor
+from billing.contract import CustomerRequest, KeepsCustomers
+from billing.models import Customer
 from billing.services import rules
-from billing.services.applying import apply_state
+from billing.services.mirroring import mirror
 from billing.services.outcomes import idempotency_key
 from billing.services.readiness import calling, class_with, refuse, require_usable
 from billing.services.rows import as_uuid
@@ -58,7 +58,8 @@ def create_customer(
     with calling(integration, KeepsCustomers, actor=actor) as provider:
         release_connection()
         state = provider.create_customer(request)
-    return _store(row, state, actor=actor)
+    with transaction.atomic():
+        return mirror(row, state, actor=actor, action="customer.created")
 
 
 def find_customer(integration: Integration, name: str) -> Customer:
@@ -73,30 +74,13 @@ def find_customer(integration: Integration, name: str) -> Customer:
     return found or refuse("customer", "There is no such customer at this integration.")
 
 
-@transaction.atomic
-def _store(row: Customer, state: CustomerState, *, actor: Actor) -> Customer:
-    """Keep the customer that the vendor made; a repeated request finds the one there is."""
-    found = apply_state(row.integration, state, source=Source.ANSWER, is_fetched=True)
-    customer = Customer.objects.select_related("integration").get(pk=found.pk if found else row.pk)
-    customer.tax_id, customer.metadata = row.tax_id or customer.tax_id, row.metadata or customer.metadata
-    customer.email, customer.name = customer.email or row.email, customer.name or row.name
-    customer.save()
-    record(
-        action="customer.created",
-        actor=actor,
-        target=Target(kind="customer", id=str(customer.pk)),
-        details={"integration": str(row.integration_id)},
-    )
-    return customer
-
-
 def _check(row: Customer) -> None:
-    errors: dict[str, list[str]] = {}
-    found = [*rules.check_email(row.email, name="email"), *rules.check_metadata(row.metadata)]
-    found += rules.check_length(row.name, LONGEST_NAME, name="name")
-    found += rules.check_length(row.phone, LONGEST_PHONE, name="phone")
-    found += rules.check_tax_id(row.tax_id, currency="", name="tax_id")
-    for name, text in found:
-        errors.setdefault(name, []).append(text)
-    if errors:
-        rules.refuse_all(errors)
+    rules.refuse_if(
+        [
+            *rules.check_email(row.email, name="email"),
+            *rules.check_length(row.name, LONGEST_NAME, name="name"),
+            *rules.check_length(row.phone, LONGEST_PHONE, name="phone"),
+            *rules.check_tax_id(row.tax_id, currency="", name="tax_id"),
+            *rules.check_metadata(row.metadata),
+        ]
+    )

@@ -130,11 +130,8 @@ def read_payment_later(refund: Refund) -> None:
 
 
 def _check(amount_minor: int | None, reason: str) -> None:
-    found = [*rules.check_length(reason, LONGEST_REASON, name="reason")]
-    if amount_minor is not None:
-        found += rules.check_amount(amount_minor)
-    if found:
-        rules.refuse_all({name: [text] for name, text in found})
+    asked = [] if amount_minor is None else [*rules.check_amount(amount_minor)]
+    rules.refuse_if([*rules.check_length(reason, LONGEST_REASON, name="reason"), *asked])
 
 
 @transaction.atomic

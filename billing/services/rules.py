@@ -6,7 +6,7 @@ What only one vendor wants is its `check_payment`. Amounts are in minor units of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,12 +64,7 @@ def checked(draft: PaymentDraft, provider: type[TakesPayments]) -> PaymentDraft:
     :raises ValidationFailed: with all fields that need another value, and what to do
     """
     draft = replace(draft, payer=payer_of(draft))
-    errors: dict[str, list[str]] = {}
-    for rule in _RULES:
-        for name, text in rule(draft, provider):
-            errors.setdefault(name, []).append(text)
-    if errors:
-        refuse_all(errors)
+    refuse_if(found for rule in _RULES for found in rule(draft, provider))
     return replace(draft, payer=_normalized(draft.payer, draft.currency))
 
 
@@ -81,6 +76,19 @@ def refuse_all(errors: Mapping[str, list[str]]) -> None:
     """
     texts = [text for found in errors.values() for text in found]
     raise ValidationFailed(texts[0] if len(texts) == 1 else "Some fields need another value.", errors=errors)
+
+
+def refuse_if(found: Iterable[tuple[str, str]]) -> None:
+    """
+    Refuse a request if any rule found something.
+
+    :raises ValidationFailed: with all fields that need another value
+    """
+    errors: dict[str, list[str]] = {}
+    for name, text in found:
+        errors.setdefault(name, []).append(text)
+    if errors:
+        refuse_all(errors)
 
 
 def check_amount(amount_minor: Any, *, name: str = "amount_minor") -> Refusals:
@@ -100,7 +108,7 @@ def check_currency(currency: str, provider: Any = None, *, name: str = "currency
     except MoneyError:
         yield name, "Give an active ISO 4217 code in upper case, such as BRL."
         return
-    taken = getattr(provider, "currencies", frozenset())
+    taken: frozenset[str] = getattr(provider, "currencies", frozenset())
     if taken and currency not in taken:
         yield name, f"This provider charges in {', '.join(sorted(taken))}."
 
