@@ -53,7 +53,8 @@ class Connect:
         """Write an account; test and live mode share it."""
         base: Document = {
             "id": key, "object": "account", "business_profile": {"name": None, "url": None}, "business_type": None,
-            "capabilities": dict(CAPABILITIES), "charges_enabled": True, "payouts_enabled": True, "details_submitted": True,
+            "capabilities": dict(CAPABILITIES),
+            "charges_enabled": True, "payouts_enabled": True, "details_submitted": True,
             "controller": {"type": "account"}, "country": "BR", "created": self._state.now(),
             "default_currency": "brl", "email": None,
             "external_accounts": {
