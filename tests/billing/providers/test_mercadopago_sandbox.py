@@ -64,7 +64,7 @@ def provider_of(shop: Shop, **changes: Any) -> MercadoPagoProvider:
     facts = {
         "id": "",
         "provider": "mercadopago",
-        "environment": "live",
+        "environment": "test",
         "settings": {"country": "BR"},
         "secrets": secrets,
         "account_external_id": str(shop.seller_id),
