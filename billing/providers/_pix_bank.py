@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote
@@ -30,6 +30,9 @@ PAGE: Final = 100
 
 MOST_PAGES: Final = 1000
 """A bank whose pages never end is not listed for ever."""
+
+_ALMOST_A_SECOND: Final = timedelta(microseconds=999_999)
+"""Added to the end of a window, so that what came within its last second is in it."""
 
 _NEEDED: Final[Mapping[str, str]] = {
     "client_id": "Enter the client id that the bank gave for its Pix API.",
@@ -92,7 +95,7 @@ class Bank:
 
         :raises UnexpectedResponse: a page has no such list
         """
-        window = {"inicio": rfc3339(since), "fim": rfc3339(until), **filters}
+        window = {"inicio": _rfc3339(since), "fim": _rfc3339(until + _ALMOST_A_SECOND), **filters}
         for number in range(MOST_PAGES):
             place = {"paginacao.paginaAtual": number, "paginacao.itensPorPagina": PAGE}
             page = self.call("GET", path, operation=operation, params={**window, **place})
@@ -131,8 +134,8 @@ def in_path(value: str) -> str:
     return quote(value, safe="")
 
 
-def rfc3339(moment: datetime) -> str:
-    """Write a moment as the API reads it: UTC, whole seconds."""
+def _rfc3339(moment: datetime) -> str:
+    """Write a moment as every bank reads it: UTC, whole seconds, the rest cut off."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 

@@ -244,6 +244,18 @@ class TestLists:
             "paginacao.paginaAtual": "0", "paginacao.itensPorPagina": "100",
         }  # fmt: skip
 
+    def test_a_window_holds_its_last_second(self, wire: Wire, bank: PixProvider) -> None:
+        """What came within the second in which it is asked must be listed; banks read whole seconds."""
+        wire.answer("GET", f"{API}/cob", "charges__none")
+        wire.answer("GET", f"{API}/pix", "payments__one")
+        wire.answer("GET", COB, "charge__completed")
+        half = timedelta(milliseconds=500)
+
+        list(bank.list_payments(since=SINCE + half, until=UNTIL + half))
+
+        window = {name: text for name, text in wire.calls[1].query.items() if name in ("inicio", "fim")}
+        assert window == {"inicio": "2026-11-22T00:00:00Z", "fim": "2026-11-24T00:00:01Z"}
+
     def test_missed_events_carry_the_keys_of_webhooks(self, wire: Wire, bank: PixProvider, fixtures: Fixtures) -> None:
         wire.answer("GET", f"{API}/pix", "payments__all")
 
