@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from integrations import registry
-from integrations.contract import ErrorRule, Field, Provider, ProviderSpec, RateLimit
+from integrations.contract import ErrorRule, Field, Provider, ProviderSpec, RateLimit, WebhookSpec
 from integrations.generate.catalogue import describe
 
 HEADER = "<!-- Written by `manage.py document_providers` from the spec. Change the spec, not this page. -->"
@@ -108,8 +108,7 @@ def _webhooks(spec: ProviderSpec) -> list[str]:
     return [
         "## Webhooks",
         "",
-        f"Signed by `{webhook.signature}` in `{webhook.signature_header}` with `{webhook.secret_field}`. "
-        f"Answered within {webhook.response_time_s:g} s.",
+        f"{_signing(webhook)} Answered within {webhook.response_time_s:g} s.",
         "",
         f"- Whose it is: {webhook.routing_key}",
         f"- What makes an event one: {webhook.event_key}",
@@ -118,6 +117,13 @@ def _webhooks(spec: ProviderSpec) -> list[str]:
         "",
         *(f"- `{event}`" for event in webhook.events),
     ]
+
+
+def _signing(webhook: WebhookSpec) -> str:
+    if not webhook.signature:
+        return "Nobody signs them: what happened is read from the vendor before it counts."
+    signed = f"Signed by `{webhook.signature}` in `{webhook.signature_header}` with `{webhook.secret_field}`."
+    return signed if webhook.signs_body else f"{signed} The body is not: what happened is read from the vendor."
 
 
 def _limits(limits: Sequence[RateLimit]) -> list[str]:
