@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -23,6 +25,14 @@ class Refusal(Exception):
     def __init__(self, status: int, code: str, text: str = "") -> None:
         super().__init__(code)
         self.status, self.body = status, {"code": code, "text": text}
+
+
+class Lost(Exception):
+    """Done, but nobody learns of it."""
+
+
+class Unreached(Exception):
+    """Nothing arrived."""
 
 
 @dataclass(kw_only=True)
@@ -45,16 +55,32 @@ class Till(Transport):
 
     def send(self, request: WireRequest, terms: Terms) -> Answer:
         """Do what is asked, unless it fails as planned."""
-        path = request.target.path.removeprefix("/v1")
         raw = request.body if isinstance(request.body, bytes) else b"".join(request.body or ())
-        body = json.loads(raw) if raw else {}
         headers = {name.lower(): value for name, value in request.headers}
-        operation = f"{request.method} {path}"
+        host, path = request.target.origin.host, request.target.path
+        try:
+            status, found = self.handle(request.method, path, request.target.query, headers, raw)
+        except Unreached:
+            raise ConnectFailed(host, phase=Phase.CONNECT) from None
+        except Lost:
+            raise ResetByPeer(host, phase=Phase.HEADERS) from None
+        body = json.dumps(found).encode()
+        return Answer(status=status, headers=[("Content-Type", "application/json")], parts=iter((body,)))
+
+    def handle(self, method: str, path: str, query: str, headers: Body, raw: bytes) -> tuple[int, Body]:
+        """
+        Do what one request asks and return status and body.
+
+        :raises Lost: it is done, and its answer goes astray
+        :raises Unreached: nothing of it arrived
+        """
+        operation = f"{method} {path.removeprefix('/v1')}"
+        body = json.loads(raw) if raw else {}
         if self.before is not None:
             self.before()
         with self._lock:
             self.calls.append((operation, body))
-            return self._answer(request, operation, body, key=headers.get("idempotency-key", ""))
+            return self._answer(operation, query, body, key=headers.get("idempotency-key", ""))
 
     def count(self, operation: str) -> int:
         """How often an operation was asked for."""
@@ -73,27 +99,27 @@ class Till(Transport):
         """Change an object; a moment passes."""
         self.objects[object_id] = {**self.objects[object_id], **facts, "at": clock.now().isoformat()}
 
-    def _answer(self, request: WireRequest, operation: str, body: Body, *, key: str) -> Answer:
-        host, failure = request.target.origin.host, self.fails.get(operation)
+    def _answer(self, operation: str, query: str, body: Body, *, key: str) -> tuple[int, Body]:
+        failure = self.fails.get(operation)
         if failure == "unreached":
-            raise ConnectFailed(host, phase=Phase.CONNECT)
+            raise Unreached
         try:
             if failure in _REFUSALS:
                 raise _REFUSALS[failure]
-            found = self.answers[key] if key in self.answers else self._do(request, operation, body)
+            found = self.answers[key] if key in self.answers else self._do(operation, query, body)
         except Refusal as refusal:
-            return _json(refusal.status, refusal.body)
+            return refusal.status, refusal.body
         if key:
             self.answers[key] = found
         if failure == "lost":
-            raise ResetByPeer(host, phase=Phase.HEADERS)
-        return _json(200, found)
+            raise Lost
+        return 200, found
 
-    def _do(self, request: WireRequest, operation: str, body: Body) -> Body:
+    def _do(self, operation: str, query: str, body: Body) -> Body:
         method, _, path = operation.partition(" ")
         _empty, kind, *rest = path.split("/")
         if method == "GET":
-            return self._read(kind, rest, request.target.query)
+            return self._read(kind, rest, query)
         if rest:
             return self._act(rest, body)
         return self._make(kind, body)
@@ -147,11 +173,6 @@ def _first(payment: Body) -> Body:
     return {**facts, "status": "pending" if payment["method"] == "pix" else "requires_action"}
 
 
-def _json(status: int, body: Body) -> Answer:
-    raw = json.dumps(body).encode()
-    return Answer(status=status, headers=[("Content-Type", "application/json")], parts=iter((raw,)))
-
-
 _NEW: dict[str, Body] = {"refunds": {"status": "succeeded"}, "subscriptions": {"status": "incomplete"}}
 _REFUSALS = {
     "broken": Refusal(500, "oops"),
@@ -159,3 +180,42 @@ _REFUSALS = {
     "declined": Refusal(402, "declined", "Insufficient funds."),
     "locked": Refusal(401, "who"),
 }
+
+
+@contextmanager
+def running(till: Till) -> Iterator[str]:
+    """Serve the vendor on loopback for the length of a block; gives its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            path, _, query = self.path.partition("?")
+            raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            try:
+                status, found = till.handle(self.command, path, query, headers, raw)
+            except (Lost, Unreached):
+                self.close_connection = True
+                return
+            body = json.dumps(found).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
