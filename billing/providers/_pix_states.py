@@ -32,12 +32,12 @@ CURRENCY: Final = "BRL"
 ACTIVE, COMPLETED = "ATIVA", "CONCLUIDA"
 
 CHARGE_STATUSES: Final[Mapping[str, PaymentStatus]] = {
-    ACTIVE: PaymentStatus.PENDING,
+    ACTIVE: PaymentStatus.REQUIRES_ACTION,
     COMPLETED: PaymentStatus.SUCCEEDED,
     "REMOVIDA_PELO_USUARIO_RECEBEDOR": PaymentStatus.CANCELED,
     "REMOVIDA_PELO_PSP": PaymentStatus.CANCELED,
 }
-"""Status of a charge -> ours; an active one whose time is over is expired, which the API has no word for."""
+"""Status of a charge -> ours; an active one waits for the payer, or is over, which the API has no word for."""
 
 REFUND_STATUSES: Final[Mapping[str, RefundStatus]] = {
     "EM_PROCESSAMENTO": RefundStatus.PENDING,
@@ -98,7 +98,7 @@ def payment_state(
         amount_received_minor=sum(_minor(payment.get("valor")) for payment in pix),
         amount_refunded_minor=sum(_minor(row.get("valor")) for row in returns),
         method="pix",
-        next_action=_next_action(charge, expires_at) if with_code and status is PaymentStatus.PENDING else None,
+        next_action=_next_action(charge, expires_at) if with_code and status is PaymentStatus.REQUIRES_ACTION else None,
         expires_at=expires_at,
         paid_at=min(filter(None, (moment_of(payment.get("horario")) for payment in pix)), default=None),
         end_to_end_id=ids[0] if ids else "",

@@ -111,7 +111,7 @@ class TestCreate:
         with clock.shifted(datetime(2026, 11, 23, 12, 5, tzinfo=UTC) - clock.now()):
             state = bank.create_payment(payment_request())
 
-        assert state.status is PaymentStatus.PENDING
+        assert state.status is PaymentStatus.REQUIRES_ACTION
         assert state.next_action is not None
         assert state.next_action.kind is ActionKind.PIX_QR
         details = state.next_action.details
@@ -255,7 +255,7 @@ class TestStates:
         state = provider_of(wire).fetch_payment(txid)
 
         assert state.expires_at == datetime(2126, 12, 16, 3, tzinfo=UTC)
-        assert (state.status, state.reference) == (PaymentStatus.PENDING, "")
+        assert (state.status, state.reference) == (PaymentStatus.REQUIRES_ACTION, "")
 
     def test_a_due_date_that_is_none_is_unexpected(self, wire: Wire) -> None:
         wire.answer("GET", COB, "error__charge_not_found")

@@ -145,7 +145,7 @@ class TestCharge:
 
         with pytest.raises(NotFound):
             shop.bank.fetch(event)
-        assert shop.bank.fetch_payment(made.external_id).status is PaymentStatus.PENDING
+        assert shop.bank.fetch_payment(made.external_id).status is PaymentStatus.REQUIRES_ACTION
 
     def test_two_payments_in_one_call_repeated_and_in_disorder_count_once(self, shop: Shop, receiver: Receiver) -> None:
         shop.bank.register_webhook(shop.webhook_url)
