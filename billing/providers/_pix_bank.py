@@ -34,11 +34,12 @@ MOST_PAGES: Final = 1000
 _ALMOST_A_SECOND: Final = timedelta(microseconds=999_999)
 """Added to the end of a window, so that what came within its last second is in it."""
 
-_NEEDED: Final[Mapping[str, str]] = {
-    "client_id": "Enter the client id that the bank gave for its Pix API.",
-    "certificate": "Enter the client certificate that is registered at the bank.",
-    "private_key": "Enter the private key of the client certificate.",
-}
+_NEEDED: Final = (
+    ("client_id", "Enter the client id that the bank gave for its Pix API."),
+    ("certificate", "Enter the client certificate that is registered at the bank."),
+    ("private_key", "Enter the private key of the client certificate."),
+)
+"""What every bank needs, with the remedy."""
 
 
 class Bank:
@@ -50,7 +51,7 @@ class Bank:
 
     def require_credential(self) -> None:
         """Refuse a credential without what every bank needs; :raises Misconfigured: names the field."""
-        for name, remedy in _NEEDED.items():
+        for name, remedy in _NEEDED:
             if name not in self._secrets:
                 raise Misconfigured(f"no {name}", field=name, next_action=remedy)
 

@@ -9,7 +9,7 @@ from billing.providers.pix import PixProvider
 from tests.wire import Fixtures, Wire
 
 KEY = "caixa@loja-teste.example.com"
-REFERENCE = "0192f0a1-7c3b-7e5a-9d4f-17c0ffee1701"
+REFERENCE = "00000000-1701-0000-1701-000000001701"
 TXID = REFERENCE.replace("-", "")
 E2E = "E17017017202611231201Test0000017"
 SECOND = "E17017017202611231203Test0000018"
@@ -17,7 +17,7 @@ OURS = "https://hooks.example.com/webhooks/pix/test-address/"
 API = "/api/v2"
 HOOK = f"{API}/webhook/caixa%40loja-teste.example.com"
 COB = f"{API}/cob/{TXID}"
-RETURN = f"{API}/pix/{E2E}/devolucao/0192f0a17c3b7e5a9d4f17c0ffee1702"
+RETURN = f"{API}/pix/{E2E}/devolucao/00000000170200001702000000001702"
 
 
 def bank_wire() -> Wire:
@@ -57,7 +57,7 @@ def payment_request(**changed: Any) -> PaymentRequest:
 def refund_request(**changed: Any) -> RefundRequest:
     """Return a refund of a part, changed as asked."""
     usual: dict[str, Any] = {
-        "reference": "0192f0a1-7c3b-7e5a-9d4f-17c0ffee1702", "idempotency_key": "test-1702", "payment": TXID,
+        "reference": "00000000-1702-0000-1702-000000001702", "idempotency_key": "test-1702", "payment": TXID,
         "amount_minor": 1880, "currency": "BRL", "is_full": False, "end_to_end_id": E2E,
     }  # fmt: skip
     return RefundRequest(**{**usual, **changed})

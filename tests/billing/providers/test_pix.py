@@ -259,7 +259,7 @@ class TestValidate:
             ({"merchant_city": " "}, "settings.merchant_city"),
         ],
     )
-    def test_refuses_what_no_code_can_carry(self, fixtures: Fixtures, changed: dict[str, str], field: str) -> None:
+    def test_refuses_what_no_code_can_carry(self, fixtures: Fixtures, changed: Any, field: str) -> None:
         errors = self.errors(fixtures, **changed)
 
         assert list(errors) == [field]

@@ -102,7 +102,7 @@ class TestWebhooks:
         assert isinstance(payment, PaymentState)
         assert payment.amount_refunded_minor == 1880
         assert [(refund.external_id, refund.status) for refund in refunds if isinstance(refund, RefundState)] == [
-            (f"{E2E}:0192f0a17c3b7e5a9d4f17c0ffee1702", RefundStatus.SUCCEEDED),
+            (f"{E2E}:00000000170200001702000000001702", RefundStatus.SUCCEEDED),
             (f"{E2E}:caixa1", RefundStatus.PENDING),
             (f"{E2E}:caixa2", RefundStatus.FAILED),
         ]
@@ -230,7 +230,7 @@ class TestRegistration:
 
 class TestLists:
     def test_payments_are_charges_made_and_older_ones_that_were_paid(self, wire: Wire, bank: PixProvider) -> None:
-        older = "0192f0a17c3b7e5a9d4f17c0ffee1799"
+        older = "00000000179900001799000000001799"
         wire.answer("GET", f"{API}/cob", "charges__first_page", query={"paginacao.paginaAtual": "0"})
         wire.answer("GET", f"{API}/cob", "charges__last_page", query={"paginacao.paginaAtual": "1"})
         wire.answer("GET", f"{API}/pix", "payments__all")

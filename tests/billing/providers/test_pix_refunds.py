@@ -61,8 +61,8 @@ class TestRefund:
 
         assert wire.last("PUT", RETURN).json == {"valor": "18.80"}
         assert (state.status, state.amount_minor, state.payment) == (status, 1880, TXID)
-        assert state.external_id == f"{E2E}:0192f0a17c3b7e5a9d4f17c0ffee1702"
-        assert (state.reference, state.account) == ("0192f0a1-7c3b-7e5a-9d4f-17c0ffee1702", KEY)
+        assert state.external_id == f"{E2E}:00000000170200001702000000001702"
+        assert (state.reference, state.account) == ("00000000-1702-0000-1702-000000001702", KEY)
 
     def test_a_failed_one_tells_why(self, wire: Wire, bank: PixProvider) -> None:
         wire.answer("PUT", RETURN, "refund__failed")
@@ -109,7 +109,7 @@ class TestRefund:
     def test_is_read_again_by_both_ids(self, wire: Wire, bank: PixProvider) -> None:
         wire.answer("GET", RETURN, "refund__done")
 
-        state = bank.fetch_object(ObjectKind.REFUND, f"{E2E}:0192f0a17c3b7e5a9d4f17c0ffee1702")
+        state = bank.fetch_object(ObjectKind.REFUND, f"{E2E}:00000000170200001702000000001702")
 
         assert isinstance(state, RefundState)
         assert (state.status, state.payment) == (RefundStatus.SUCCEEDED, E2E)
