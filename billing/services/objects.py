@@ -63,14 +63,14 @@ def apply_subscription(claim: Claim, state: SubscriptionState, row: Subscription
     before = known.status if known is not None else ""
     fields: dict[str, Any] = {
         "status": state.status,
-        "price": state.price[:LONGEST_ID],
         "quantity": state.quantity,
         "cancel_at_period_end": state.cancel_at_period_end,
         "trial_end": state.trial_end,
         "current_period_start": state.current_period_start,
         "current_period_end": state.current_period_end,
     }
-    optional = {"amount_minor": state.amount_minor, "currency": state.currency, "url": state.url}
+    optional: dict[str, Any] = {"amount_minor": state.amount_minor, "currency": state.currency}
+    optional.update({"url": state.url[:2000], "price": state.price[:LONGEST_ID]})
     fields.update({name: value for name, value in optional.items() if value})
     if state.customer:
         customers = Customer.objects.filter(integration=claim.integration, external_id=state.customer)

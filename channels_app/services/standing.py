@@ -15,18 +15,16 @@ from django.utils.translation import gettext_noop
 
 from channels_app.contract import AccountData, Effect, ErrorData, EventType
 from core import clock
-from dispatch import outbox
 from dispatch.models import Link, LinkHealth, LinkStatus
 from integrations.contract import AuthenticationFailed, ProviderError
 from integrations.models import Event, Integration
-from integrations.services import confirm, issues, links
+from integrations.services import confirm, issues, lifecycle, links
 from notifications.texts import filled
 
 SEE_QUALITY = gettext_noop("See the account's quality page at the provider and follow what it asks for.")
 SEE_QUALITY_UNTIL = gettext_noop(
     "See the account's quality page at the provider and follow what it asks for. It ends at %(until)s."
 )
-RECONNECT = "Connect the account again: Integrations, this integration, Reconnect."
 
 _ISSUES: Mapping[str, str] = {
     "PermissionMissing": "permission_error",
@@ -96,16 +94,7 @@ def note_account(integration: Integration, data: AccountData, *, at: datetime) -
 
 
 def _end(integration: Integration, data: AccountData) -> None:
-    """
-    The vendor ended the link. The credential is kept, sealed: whether to forget it is the organization's to say,
-    and a reconnect in place needs the routes.
-    """
-    integration.mark_disconnected()
-    integration.mark_health(LinkHealth.FAILING, cause=data["cause"], who="user", next_action=RECONNECT)
-    integration.save()
-    issues.open_issue(integration, cause=_cause(data["topic"]), text=data["cause"], who="user", next_action=RECONNECT)
-    links.mirror(integration)
-    outbox.publish("integration.disconnected", str(integration.id))
+    lifecycle.end_by_vendor(integration, cause=data["cause"], topic=_cause(data["topic"]))
 
 
 def _worsen(integration: Integration, data: AccountData) -> None:

@@ -23,6 +23,7 @@ from core import clock
 from core.pace import scaled
 from dispatch.failing import note_failure, note_success
 from dispatch.models import BreakerState, Link, Vendor
+from dispatch.waker import wake
 from integrations.contract import CallReport, Unavailable
 from integrations.models import Integration
 from integrations.outbound.breaker import (
@@ -183,6 +184,8 @@ class Circuit:
         if self._rows[kind].filter(breaker__in=only_from).update(**_columns(breaker)):
             if kind == "link" and breaker.is_closed and until:
                 end_hold(self._link_id, until=until + _TOLD_LATER)
+            elif kind == "vendor" and breaker.is_closed:
+                _free_held()
             log.info("breaker.moved", kind=kind, link=str(self._link_id), state=breaker.state, reason=breaker.reason)
         self._keep(kind, breaker)
 
@@ -275,6 +278,8 @@ def reset(row: Link | Vendor, *, actor: Actor) -> None:
         type(row).objects.filter(pk=row.pk).update(**_columns(Breaker()))
         if isinstance(row, Link) and row.breaker_until:
             end_hold(row.pk, until=row.breaker_until + _TOLD_LATER)
+        elif isinstance(row, Vendor):
+            _free_held()
         record(
             action="breaker.reset",
             actor=actor,
@@ -283,6 +288,11 @@ def reset(row: Link | Vendor, *, actor: Actor) -> None:
             organization_schema=schema,
         )
     row.refresh_from_db()
+
+
+def _free_held() -> None:
+    """Let a worker claim at once what a vendor's breaker has held; claims read the breaker themselves."""
+    transaction.on_commit(lambda: wake("outbound"))
 
 
 _KINDS = ("link", "vendor")

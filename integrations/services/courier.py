@@ -27,7 +27,7 @@ from core.fault_points import reach
 from core.ids import new_id
 from core.pace import scaled
 from core.secret import Secrets
-from dispatch.models import Link, LinkStatus
+from dispatch.models import BreakerState, Link, LinkStatus, Vendor
 from integrations.contract import ProviderError, RefreshesTokens, TokenSet
 from integrations.models import Integration
 from integrations.services import credentials, issues, links, refusals
@@ -118,9 +118,16 @@ def is_anything_due() -> bool:
 
 
 def due_links() -> QuerySet[Link]:
-    """Return the links whose tokens somebody asked for or that end soon, unless an attempt is out."""
+    """
+    Return the links whose tokens somebody asked for or that end soon, unless an attempt is out.
+
+    What the clock asks of a vendor with an incident or an open breaker waits for its end.
+    """
     now = clock.now()
-    is_wanted = Q(refresh_asked_at__isnull=False) | Q(next_refresh_at__lte=now, status__in=_CLOCKED)
+    is_open = ~Q(breaker=BreakerState.CLOSED) & Q(breaker_until__gt=now)
+    troubled = Vendor.objects.filter(~Q(incident_class="") | is_open).values("provider")
+    is_due = Q(next_refresh_at__lte=now, status__in=_CLOCKED) & ~Q(provider__in=troubled)
+    is_wanted = Q(refresh_asked_at__isnull=False) | is_due
     return Link.objects.filter(is_wanted).filter(Q(refresh_id=None) | Q(refresh_until__lt=now))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import structlog
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from audit.services import Actor, record
 from core import clock
@@ -22,7 +23,7 @@ from integrations.services.providers import provider_for
 
 log = structlog.get_logger(__name__)
 
-RECONNECT = "Connect the account again: Integrations, this integration, Reconnect."
+RECONNECT = gettext_noop("Connect the account again: Integrations, this integration, Reconnect.")
 CANCELED_TEXT = "The integration was disconnected before the work was done."
 
 

@@ -19,14 +19,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
 
 from audit.services import Actor, ActorKind, record
 from core import clock
 from core.errors import Conflict, ValidationFailed
 from core.fault_points import reach
-from core.pace import scaled
-from dispatch.models import BreakerState, Link, Vendor
+from dispatch.models import Link
 from integrations.contract import ProviderError, RefreshesTokens, Unavailable
 from integrations.models import Integration
 from integrations.services import courier, courier_process, credentials, refusals
@@ -39,8 +37,6 @@ WAIT_S = 45.0
 LOOK_AGAIN_S = 1.0
 """How often those who wait make sure that a courier is at work: one may be killed while it starts."""
 
-HOLD = timedelta(seconds=scaled(120))
-"""Two periods of the sweep: one that comes late, too, is there before what it held is due."""
 
 PAUSES_S = (0.02, 0.3)
 """Between two looks at the Link, the first and the longest; one thread per process looks for all of them."""
@@ -109,10 +105,7 @@ def ensure_fresh(integration: Integration, *, min_left_s: float = 0.0) -> None:
 def refresh_due_links() -> int:
     """
     See to it that a courier renews what ends soon; return how many links that are.
-
-    While a vendor is in trouble its links wait, and those that come due before the next sweep with them.
     """
-    _hold_in_trouble()
     due = courier.due_links().count()
     release_connection()
     if due:
@@ -156,20 +149,6 @@ class _Flights:
 
 
 _FLIGHTS = _Flights()
-
-
-def _hold_in_trouble() -> None:
-    """
-    Put off what the clock asks of vendors with an incident or an open breaker; what callers ask for goes out.
-
-    Each sweep puts it off anew, so it is due again within `HOLD` of the trouble's end.
-    """
-    now = clock.now()
-    is_open = ~Q(breaker=BreakerState.CLOSED) & Q(breaker_until__gt=now)
-    troubled = list(Vendor.objects.filter(~Q(incident_class="") | is_open).values_list("provider", flat=True))
-    if troubled:
-        until = now + HOLD
-        Link.objects.filter(provider__in=troubled, next_refresh_at__lt=until).update(next_refresh_at=until)
 
 
 def _have_renewed(integration: Integration, version: int, actor: Actor | None) -> _Outcome:

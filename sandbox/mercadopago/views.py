@@ -78,7 +78,7 @@ def approved_fields(view: Document, *, now: float) -> Document:
     details = view["transaction_details"] | {"net_received_amount": money(max(amount - fee, 0))}
     if view["payment_method_id"] == "pix":
         stamp = f"{int(now):012d}"
-        details |= {"transaction_id": f"PIXE00000000{stamp}s{uuid.uuid4().hex[:11]}", "bank_transfer_id": new_id(11)}
+        details |= {"transaction_id": f"PIXE00000000{stamp}s{uuid.uuid4().hex[:10]}", "bank_transfer_id": new_id(11)}
     return {
         "status": "approved", "status_detail": "accredited", "date_approved": written(now), "captured": True,
         "money_release_date": written(now), "money_release_status": "released", "transaction_details": details,
