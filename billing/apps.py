@@ -17,6 +17,7 @@ class BillingConfig(AppConfig):
             "dispute.opened": "billing.api.payloads.disputes",
             "dispute.closed": "billing.api.payloads.disputes",
         },
+        "panels": ["billing.admin.payments.LATEST"],
         "outbox": {
             "payment.settle": "billing.outbox.SETTLE_PAYMENT",
             "refund.send": "billing.outbox.SEND_REFUND",

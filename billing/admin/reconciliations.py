@@ -1,0 +1,124 @@
+"""Days compared with the vendors' own lists, to the last cent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.utils.formats import date_format
+from django.utils.translation import gettext_lazy
+
+from billing.admin.base import BillingAdmin
+from billing.admin.story import status_label
+from billing.admin.words import money, reason_of, state
+from billing.models import Payment, Reconciliation
+from billing.models.reconciliations import ReconciliationStatus
+from integrations.admin.sites import organization_site
+
+SHOWN = 200
+"""Differences on a page; a day with more of them needs no list but a look at the integration."""
+
+KINDS: Mapping[str, Any] = {
+    "missing_here": gettext_lazy("was missing here"),
+    "missing_there": gettext_lazy("is not in the provider's list"),
+    "status": gettext_lazy("another status"),
+    "amount": gettext_lazy("another amount"),
+    "currency": gettext_lazy("another currency"),
+}
+"""Kind of a difference -> words."""
+
+NEXT: Mapping[str, Any] = {
+    ReconciliationStatus.EQUAL: gettext_lazy("Nothing to do: every payment and every cent is the same on both sides."),
+    ReconciliationStatus.REPAIRED: gettext_lazy(
+        "Nothing to do: what a webhook had missed was read from the provider and is right now."
+    ),
+    ReconciliationStatus.DIFFERENT: gettext_lazy(
+        "Look at each line below that is not repaired, and compare it with the provider's own dashboard."
+    ),
+    ReconciliationStatus.FAILED: gettext_lazy("The provider's list could not be read; it is tried again by itself."),
+}
+"""Result -> what whoever reads the page does next."""
+
+
+@admin.register(Reconciliation, site=organization_site)
+class ReconciliationAdmin(BillingAdmin):
+    """One line per integration and day (UTC)."""
+
+    list_display = ("day", "shown_integration", "shown_status", "vendor_count", "our_count", "repaired_count",
+                    "different_count", "compared_at")  # fmt: skip
+    list_filter = ("status", "integration", ("day", admin.DateFieldListFilter))
+    ordering = ("-day", "-id")
+    head_text = gettext_lazy(
+        "Each day (UTC) is compared with the provider's own list, without tolerance: one payment or one cent too many "
+        "or too few is a difference."
+    )
+    empty_hint = gettext_lazy(
+        "No day was compared yet. The first comparison runs the night after an account is connected."
+    )
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show one day: the sums of both sides and each difference."""
+        row: Reconciliation = self.find(request, object_id)
+        day = date_format(row.day, "SHORT_DATE_FORMAT")
+        return self.page(
+            request,
+            "registry/billing/reconciliation.html",
+            title=f"{row.integration.name}, {day}",
+            original=row,
+            reconciliation=row,
+            status_badge=state(row),
+            next_step=NEXT.get(row.status, ""),
+            error=reason_of(row.error),
+            totals=[_total(currency, sums) for currency, sums in sorted(row.totals.items())],
+            differences=_differences(row),
+            hidden=max(0, len(row.differences) - SHOWN),
+        )
+
+
+def _total(currency: str, sums: Mapping[str, Any]) -> dict[str, Any]:
+    difference = int(sums.get("difference_minor") or 0)
+    return {
+        "vendor": money(sums.get("vendor_minor"), currency),
+        "ours": money(sums.get("ours_minor"), currency),
+        "difference": money(difference, currency),
+        "is_different": difference != 0,
+    }
+
+
+def _differences(row: Reconciliation) -> list[dict[str, Any]]:
+    """Put the differences into words, each with the payment here; one query."""
+    shown = row.differences[:SHOWN]
+    ids = {str(item.get("external_id")) for item in shown}
+    known = Payment.objects.filter(integration=row.integration, external_id__in=ids)
+    payments = dict(known.values_list("external_id", "id"))
+    return [
+        {
+            "external_id": item.get("external_id"),
+            "payment": payments.get(str(item.get("external_id"))),
+            "kind": KINDS.get(str(item.get("kind")), item.get("kind")),
+            "vendor": _side(item.get("vendor")),
+            "ours": _side(item.get("ours")),
+            "is_repaired": bool(item.get("repaired")),
+        }
+        for item in shown
+    ]
+
+
+def _side(value: Any) -> str:
+    """Write one side of a difference: a status, or {status, amount_minor, currency}; a dash where there is nothing."""
+    if not value:
+        return "-"
+    if not isinstance(value, Mapping):
+        return status_label(str(value))
+    amount, currency = value.get("amount_minor"), str(value.get("currency") or "")
+    parts = [status_label(str(value["status"])) if value.get("status") else ""]
+    parts.append(money(amount, currency) if isinstance(amount, int) and currency else "")
+    return " · ".join(part for part in parts if part) or ", ".join(f"{name}: {item}" for name, item in value.items())
