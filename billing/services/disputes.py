@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from billing.services.reading import read_later
-
 from billing.contract import DisputeState, DisputeStatus, ObjectKind
 from billing.models import Dispute, Payment, Source
 from billing.models.base import LONGEST_ID
 from billing.services import payment_states, rows
 from billing.services.ladder import Claim, climb, keep, stands
+from billing.services.reading import read_later
 from billing.services.rows import Age
 from core.ids import new_id
 from dispatch import outbox

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from billing.services.reading import read_later
-
 from billing.contract import (
     KIND_OF,
     CheckoutState,
@@ -22,6 +20,7 @@ from billing.models import CheckoutSession, Customer, Invoice, Payout, Source, S
 from billing.models.base import LONGEST_ID
 from billing.services import client_secrets, payment_states, rows
 from billing.services.ladder import Claim, climb, keep, stands
+from billing.services.reading import read_later
 from billing.services.rows import Age
 from core.ids import new_id
 from dispatch import outbox

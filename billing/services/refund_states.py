@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from billing.services.reading import read_later
 from django.db.models import Sum
 
 from billing.contract import ObjectKind, RefundState, RefundStatus
@@ -13,6 +12,7 @@ from billing.models import Payment, Refund, Source
 from billing.models.base import LONGEST_ID
 from billing.services import payment_states, rows
 from billing.services.ladder import Claim, climb, keep, stands
+from billing.services.reading import read_later
 from billing.services.rows import Age
 from core import clock
 from core.ids import new_id
