@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any
 
 from billing.tax_ids import FieldRefused, read_tax_id
@@ -111,29 +112,37 @@ def _text(value: Any) -> str:
 
 def _holds(text: str) -> bool:
     bare = _HEXADECIMAL.sub("x", _OURS.sub("x", text))
-    return any(_is_card(digits) for run in _RUN.findall(bare) for digits in _windows(run))
+    return any(_has_card(run) for run in _RUN.findall(bare))
 
 
-def _windows(run: str) -> Iterator[str]:
-    """Give each row of neighboring groups that is as long as a card's number."""
-    groups = ["".join(str(unicodedata.digit(char)) for char in group) for group in _DIGITS.findall(run)]
-    for start in range(len(groups)):
-        joined = ""
-        for group in groups[start:]:
-            joined += group
-            if len(joined) > LONGEST:
+def _has_card(run: str) -> bool:
+    """
+    Look at each row of neighboring groups that is as long as a card's number.
+
+    A body may be one run of thousands of groups: sums are kept from the run's start, so that each row costs two looks.
+    """
+    groups = _DIGITS.findall(run)
+    if sum(map(len, groups)) < SHORTEST:
+        return False
+    ends = [0, *accumulate(len(group) for group in groups)]
+    sums = _luhn_sums("".join(groups))
+    for first, start in enumerate(ends):
+        for end in ends[first + 1 : first + 1 + LONGEST]:
+            if end - start > LONGEST:
                 break
-            if len(joined) >= SHORTEST:
-                yield joined
+            total = sums[end % 2][end] - sums[end % 2][start]
+            if end - start >= SHORTEST and total and total % 10 == 0:  # nothing but zeros is no card
+                return True
+    return False
 
 
-def _is_card(digits: str) -> bool:
-    """Check the Luhn sum; a row of zeros has it, too, and is none."""
-    total = 0
-    for place, char in enumerate(reversed(digits)):
-        value = int(char) * (1 + place % 2)
-        total += value - 9 if value > 9 else value  # noqa: PLR2004 - the sum of its two digits
-    return total % 10 == 0 and bool(digits.strip("0"))
+def _luhn_sums(digits: str) -> tuple[list[int], list[int]]:
+    """Return Luhn's sums from the start to each place, for rows that end at an even place and at an odd one."""
+    values = [unicodedata.digit(char) for char in digits]
+    doubled = [2 * value - 9 if value > 4 else 2 * value for value in values]  # noqa: PLR2004 - two digits from five on
+    even = [doubled[place] if place % 2 == 0 else value for place, value in enumerate(values)]
+    odd = [doubled[place] if place % 2 else value for place, value in enumerate(values)]
+    return [0, *accumulate(even)], [0, *accumulate(odd)]
 
 
 def _is_meant(path: str, text: str) -> bool:
