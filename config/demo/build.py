@@ -20,7 +20,7 @@ from accounts.services import add_member, create_api_key, find_api_key
 from audit.services import Actor
 from channels_app.models import Conversation, Message
 from channels_app.services import send_message
-from config.demo import failing
+from config.demo import failing, paying
 from config.demo.sandbox_api import SandboxAccount, SandboxControl
 from core.ids import new_token
 from dispatch.inbox import open_app_secrets
@@ -73,6 +73,7 @@ def build() -> Demo:
     made = [_organization(account, staff, control, known) for account in control.whatsapp_accounts()[:2]]
     with in_organization(Organization.objects.get(slug=made[0]["slug"])):
         made[0]["mends_stripe"] = failing.show_failure(control, actor=ACTOR)
+        made[0]["payment"] = str(paying.show_charge(control, actor=ACTOR).pk)
     demo = Demo(password, made)
     _write(demo)
     return demo

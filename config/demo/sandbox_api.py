@@ -21,6 +21,14 @@ class SandboxAccount:
     settings: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class SandboxSeller:
+    """One seller of the sandbox's MercadoPago and what is needed to connect them."""
+
+    credentials: dict[str, str]
+    settings: dict[str, str]
+
+
 class SandboxControl:
     """Plays the customers."""
 
@@ -62,6 +70,18 @@ class SandboxControl:
     def revoke_stripe_key(self, key: str) -> None:
         """Do what a person does in the Dashboard who rolls a key."""
         self._call("POST", f"keys/{key}/revoke", vendor="stripe")
+
+    def mercadopago_seller(self) -> SandboxSeller:
+        """Return the seller whose PIX key is registered, with the token that tells of its payments."""
+        accounts = self._call("GET", "accounts", vendor="mercadopago")["accounts"]
+        seller = next(found for found in accounts if found["pix_key"])
+        token = next(found for found in seller["tokens"] if found["live_mode"])
+        credentials = {
+            "access_token": token["token"],
+            "public_key": token["public_key"],
+            "webhook_secret": seller["app"]["webhook"]["secret"],
+        }
+        return SandboxSeller(credentials=credentials, settings={"country": "BR"})
 
     def _call(self, method: str, path: str, *, vendor: str = "whatsapp", **arguments: Any) -> Any:
         answer = requests.request(method, f"{self.url}/control/{vendor}/{path}", timeout=TIMEOUT_S, **arguments)

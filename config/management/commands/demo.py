@@ -23,7 +23,9 @@ BANNER = """
      curl {url}/api/v1/channels/messages/ -H "Authorization: Bearer {key}" \\
        -H "Content-Type: application/json" \\
        -d '{{"integration": "{integration}", "to": "+{customer}", "type": "text", "text": {{"body": "Olá!"}}}}'
-  3. Mend what is broken. Stripe of this organization fails on purpose: its key was revoked. Open
+  3. Get paid. Open {url}/o/{slug}/admin/billing/payment/{payment}/change/ in one window
+     and pay that PIX as the customer in another: {sandbox}/phone/mercadopago/
+  4. Mend what is broken. Stripe of this organization fails on purpose: its key was revoked. Open
      {url}/o/{slug}/admin/, read the issue, press Reconnect and give it the key
      {mends_stripe}
      In {sandbox}/ you can break more: let WhatsApp answer 500 and press Test.
@@ -54,6 +56,7 @@ class Command(BaseCommand):
                 phone=first["phone_number_id"],
                 integration=first["integration"],
                 mends_stripe=first["mends_stripe"],
+                payment=first["payment"],
                 customer=build.CUSTOMERS.get(first["slug"], build.NOBODY)[0],
             )
         )
