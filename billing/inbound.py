@@ -25,6 +25,7 @@ def handle(integration: Integration, event_row: Event, event: InboundEvent) -> N
     provider = integration.provider_class
     if not issubclass(provider, ReadsPaymentEvents):
         return
+    webhook = provider.spec.webhook
     is_delivered = event_row.delivery_id is not None
     for state in provider.read_states(event):
         apply_state(
@@ -32,7 +33,7 @@ def handle(integration: Integration, event_row: Event, event: InboundEvent) -> N
             state,
             source=Source.WEBHOOK if is_delivered else Source.RECONCILIATION,
             source_id=str(event_row.pk),
-            is_signed=is_delivered,
+            is_signed=is_delivered and webhook is not None and bool(webhook.signature),
             is_fetched=bool(event.data["is_fetched"]) or not is_delivered,
         )
 

@@ -181,6 +181,10 @@ class PixProvider(
         """List the payments since a moment with the keys of webhooks; each is fetched like a webhook's."""
         return map(_pix_events.thin_event, self._charges.payments(since=when, until=clock.now()))
 
+    def has_webhook(self) -> bool:
+        """A static code has no bank that would tell of its payments."""
+        return self._mode == BANK
+
     def register_webhook(self, url: str) -> RegisteredWebhook:
         """Have the bank post this key's payments to us; a key has one address, which is replaced."""
         self._bank.call("PUT", self._webhook_path, operation="register_webhook", json={"webhookUrl": f"{url}{SINK}"})
@@ -188,7 +192,7 @@ class PixProvider(
 
     def unregister_webhook(self) -> None:
         """Stop the bank from posting, unless the key's payments go elsewhere by now."""
-        if not self.inspect_webhook().registered:
+        if not self.has_webhook() or not self.inspect_webhook().registered:
             return
         try:
             self._bank.call("DELETE", self._webhook_path, operation="unregister_webhook")

@@ -82,7 +82,11 @@ class FetchesDetails(ABC):
 
 
 class RegistersWebhook(ABC):
-    """Our webhook URL is registered through the vendor's API."""
+    """Our webhook URL is registered through the vendor's API. A subclass may override `has_webhook`."""
+
+    def has_webhook(self) -> bool:
+        """Tell whether this integration is of a kind that the vendor posts to; where false, nobody asks the rest."""
+        return True
 
     @abstractmethod
     def register_webhook(self, url: str) -> RegisteredWebhook:

@@ -89,6 +89,8 @@ def inspect(integration: Integration) -> Drift:
         state = _ask(integration)
     except ProviderError as error:
         return Drift(Found.UNKNOWN, error.message)
+    if state is None:
+        return Drift(Found.NOT_ASKED)
     if state.registered and state.url in ("", integration.webhook_url):
         _note_order(integration)
         return Drift(Found.IN_ORDER)
@@ -103,10 +105,11 @@ def _inspect_daily(integration: Integration) -> timedelta:
     return AGAIN_AFTER if found is Found.UNKNOWN else daily()
 
 
-def _ask(integration: Integration) -> WebhookState:
+def _ask(integration: Integration) -> WebhookState | None:
+    """Ask the vendor; None where it posts to no integration of this kind."""
     provider = provider_for(integration, Purpose.CALL)
     assert isinstance(provider, RegistersWebhook)  # noqa: S101  asked of its class above
-    return provider.inspect_webhook()
+    return provider.inspect_webhook() if provider.has_webhook() else None
 
 
 def _note_order(integration: Integration) -> None:

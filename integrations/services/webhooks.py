@@ -43,11 +43,11 @@ class RegisterWebhook:
     opens_issue: ClassVar[bool] = True
 
     def call(self, entry: OutboxEntry, integration: Integration | None) -> Registration | None:
-        """Register at the vendor; safe to repeat."""
+        """Register at the vendor, where it posts to this kind of integration; safe to repeat."""
         if integration is None:
             return None
         provider = provider_for(integration, Purpose.CALL)
-        if not isinstance(provider, RegistersWebhook):
+        if not isinstance(provider, RegistersWebhook) or not provider.has_webhook():
             return None
         registered = provider.register_webhook(integration.webhook_url)
         return Registration(registered, provider.inspect_webhook())

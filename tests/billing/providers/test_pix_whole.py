@@ -9,11 +9,12 @@ import pytest
 from django.test import Client
 
 from audit.services import Actor
-from billing.models import Evidence, Payment
-from dispatch.models import DeliveryStatus, WebhookDelivery
+from billing.models import Evidence, Payment, Rung
+from dispatch.models import DeliveryStatus, OutboxEntry, WebhookDelivery
 from integrations.contract import Misconfigured
-from integrations.services import connect
-from integrations.services.crew import work_deliveries
+from integrations.models import Issue
+from integrations.services import connect, drift
+from integrations.services.crew import work_deliveries, work_outbox
 from tenants.context import in_organization
 from tests.billing.providers.pix_bank import static_settings
 from tests.sandbox.conftest import Receiver, Sandbox
@@ -103,6 +104,18 @@ class TestFromConnectionToMoney:
             assert (payment.external_id, payment.status, payment.amount_minor) == (txid, "succeeded", 5880)
             assert Evidence.objects.filter(moved_to="succeeded").count() == 1
 
+    def test_the_evidence_does_not_speak_of_a_signature_that_nobody_made(
+        self, organization: Any, integration: Any, business: Business, deliver: Any
+    ) -> None:
+        business.pay(business.charge()["txid"])
+
+        deliver()
+
+        with in_organization(organization):
+            evidence = Evidence.objects.get(moved_to="succeeded")
+            (step,) = [step for step in evidence.rungs if step["rung"] == Rung.SIGNATURE]
+            assert step["detail"] == "the vendor's own answer, over its certificate"
+
     def test_a_forgery_moves_nothing(
         self, organization: Any, integration: Any, business: Business, deliver: Any
     ) -> None:
@@ -131,3 +144,17 @@ class TestStatic:
         assert [(row.account_external_id, row.account_keys) for row in made] == [("", []), ("", [])]
         assert made[0].capabilities == ["makes_static_codes"]
         assert made[0].account_label == "PIX c***@loja-teste.example.com"
+
+    def test_nobody_posts_to_it_and_nothing_is_said_to_be_broken(self, organization: Any) -> None:
+        with in_organization(organization):
+            made = connect.connect(
+                provider="pix", name="", environment="live", credentials={}, settings=static_settings(),
+                actor=Actor.system("test"),
+            )  # fmt: skip
+
+        work_outbox()
+
+        with in_organization(organization):
+            assert OutboxEntry.objects.get(kind="webhook.register").status == "done"
+            assert drift.inspect(made).found is drift.Found.NOT_ASKED
+            assert not Issue.objects.exists()

@@ -108,6 +108,15 @@ class TestInspect:
         assert asked(registered).found is Found.NOT_ASKED
         assert vendor.count(CALLBACKS) == before
 
+    def test_an_integration_that_nobody_posts_to_is_not_asked(
+        self, registered: Shop, vendor: Parcelbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Watched, "has_webhook", lambda self: False)
+        before = vendor.count(CALLBACKS)
+
+        assert asked(registered).found is Found.NOT_ASKED
+        assert vendor.count(CALLBACKS) == before
+
     def test_resolves_the_issue_of_a_silence(self, registered: Shop) -> None:
         with in_organization(registered.organization):
             issues.open_issue(registered.integration, cause=drift.SILENT, text="Silent.", who="nobody", next_action="-")
