@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -17,103 +16,21 @@ from billing.models import Customer, Dispute, Evidence, Payment, Refund
 from core import clock
 from dispatch.models import OutboxEntry
 from tenants.context import in_organization
-from tests.billing.conftest import connected
-from tests.billing.conftest import till  # noqa: F401 - the fictitious vendor, as a fixture
-from tests.billing.fictitious.vendor import Till
+from tests.admin.shop import (  # noqa: F401 - fixtures are found by their names
+    Shop,
+    browser_fixture,
+    hidden,
+    owner_fixture,
+    payer_of,
+    portuguese_fixture,
+    shop_fixture,
+    text,
+    till_fixture,
+    viewer_fixture,
+)
 
 BASE = "/o/acme/admin/billing/payment/"
 GERMAN_PAYER = "Jürgen Weiß"
-
-
-class Shop:
-    """An organization with a payment account, and short ways to its payments."""
-
-    def __init__(self, organization: Any, till: Till) -> None:
-        self.organization, self.till = organization, till
-        with in_organization(organization):
-            self.integration = connected()
-
-    def charge(self, **facts: Any) -> Payment:
-        """Make a PIX charge of 19.90."""
-        from billing.contract import Payer
-
-        values: dict[str, Any] = {"amount_minor": 1990, "currency": "BRL", "method": "pix",
-                                  "payer": Payer(email="payer@example.com", name="Ana Payer")}  # fmt: skip
-        with in_organization(self.organization):
-            return services.create_payment(self.integration, **{**values, **facts}, actor=Actor.system("test"))
-
-    def paid(self, amount: int | None = None, **facts: Any) -> Payment:
-        """Make a charge, and let somebody pay it."""
-        from billing.contract import ObjectKind
-        from billing.models import Source
-        from billing.services.applying import apply_state
-        from billing.services.readiness import instance_now
-        from tests.billing.fictitious.tillbox import TillboxProvider
-
-        payment = self.charge(**facts)
-        self.till.pay(payment.external_id, amount)
-        with in_organization(self.organization):
-            provider: Any = instance_now(self.integration, TillboxProvider)
-            state = provider.fetch_object(ObjectKind.PAYMENT, payment.external_id)
-            apply_state(self.integration, state, source=Source.QUERY, is_fetched=True)
-            return Payment.objects.get(pk=payment.pk)
-
-    def all(self, model: Any) -> list[Any]:
-        """Return the rows of a model, oldest first."""
-        with in_organization(self.organization):
-            return list(model.objects.order_by("id"))
-
-
-@pytest.fixture
-def shop(organization: Any, till: Till) -> Shop:
-    """The organization's shop."""
-    return Shop(organization, till)
-
-
-@pytest.fixture
-def browser(client: Client) -> Callable[[Any], Client]:
-    """Log a person in."""
-
-    def log_in(user: Any) -> Client:
-        client.force_login(user, backend="accounts.backends.RoleBackend")
-        return client
-
-    return log_in
-
-
-@pytest.fixture
-def owner(member: Callable[..., Any], browser: Callable[[Any], Client]) -> Client:
-    """The browser of an owner."""
-    return browser(member("owner"))
-
-
-@pytest.fixture
-def viewer(member: Callable[..., Any], browser: Callable[[Any], Client]) -> Client:
-    """The browser of somebody who only looks."""
-    return browser(member("viewer"))
-
-
-@pytest.fixture
-def portuguese(settings: Any) -> Callable[[Client], Client]:
-    """Let a browser speak Portuguese."""
-
-    def speak(client: Client) -> Client:
-        client.cookies[settings.LANGUAGE_COOKIE_NAME] = "pt-br"
-        return client
-
-    return speak
-
-
-def text(answer: Any) -> str:
-    """Return a page's HTML, once it came."""
-    assert answer.status_code == 200, answer.status_code
-    return str(answer.content.decode())
-
-
-def hidden(page: str) -> dict[str, str]:
-    """Read the hidden inputs of the page's form."""
-    found = re.findall(r'<input type="hidden" name="([a-z_]+)" value="([^"]*)"', page)
-    return {name: value for name, value in found if name != "csrfmiddlewaretoken"}
 
 
 class TestList:
@@ -128,7 +45,7 @@ class TestList:
     @pytest.mark.parametrize("term", ["payer@example.com", "Ana", "PAYER@EXAMPLE", "Order seven"])
     def test_finds_by_what_people_know(self, term: str, shop: Shop, owner: Client) -> None:
         wanted = shop.charge(description="Order seven")
-        other = shop.charge(payer=_payer("someone.else@example.com"))
+        other = shop.charge(payer=payer_of("someone.else@example.com"))
 
         page = text(owner.get(BASE, {"q": term}))
 
@@ -283,7 +200,7 @@ class TestPage:
         assert "R$1.00" in page
 
     def test_shows_no_client_secret_and_little_of_a_tax_id(self, shop: Shop, owner: Client) -> None:
-        payment = shop.charge(method="automatic", payer=_payer("payer@example.com", tax_id="52998224725"))
+        payment = shop.charge(method="automatic", payer=payer_of("payer@example.com", tax_id="52998224725"))
         assert payment.sealed_client_secret
 
         page = text(owner.get(f"{BASE}{payment.pk}/change/"))
@@ -406,7 +323,7 @@ class TestRefund:
         page = text(owner.get(f"{BASE}{payment.pk}/change/"))
         answer = owner.get(f"{BASE}{payment.pk}/refund/")
 
-        assert "/refund/" not in page
+        assert f"{payment.pk}/refund/" not in page
         assert answer.status_code == 302
 
     def test_says_when_the_vendor_refuses(self, shop: Shop, owner: Client) -> None:
@@ -457,7 +374,7 @@ class TestRoles:
 
         assert "R$19.90" in page
         for name in ("refund", "cancel", "ask"):
-            assert f"/{name}/" not in page
+            assert f"{payment.pk}/{name}/" not in page
         assert "Charge by PIX" not in text(viewer.get(BASE))
 
     @pytest.mark.parametrize("role", ["owner", "admin", "developer"])
@@ -466,7 +383,7 @@ class TestRoles:
     ) -> None:
         payment = shop.paid()
 
-        assert "/refund/" in text(browser(member(role)).get(f"{BASE}{payment.pk}/change/"))
+        assert f"{payment.pk}/refund/" in text(browser(member(role)).get(f"{BASE}{payment.pk}/change/"))
 
 
 class TestCancel:
@@ -510,7 +427,7 @@ class TestAsk:
 
 class TestPanel:
     def test_shows_the_latest(self, shop: Shop, owner: Client) -> None:
-        shop.charge(payer=_payer("payer@example.com", name=GERMAN_PAYER))
+        shop.charge(payer=payer_of("payer@example.com", name=GERMAN_PAYER))
 
         page = text(owner.get("/o/acme/admin/"))
 
@@ -531,9 +448,3 @@ class TestCustomers:
 
         assert str(payment.pk) in text(owner.get(BASE, {"q": "carla@"}))
         assert str(customer.pk) in text(owner.get(f"{BASE}{payment.pk}/change/"))
-
-
-def _payer(email: str, **facts: Any) -> Any:
-    from billing.contract import Payer
-
-    return Payer(email=email, **facts)
