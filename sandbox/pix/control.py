@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -101,12 +102,17 @@ class Control:
         return json_answer({"pix": paid, "callbacks": calls}, status=201)
 
     def expire(self, request: Request, txid: str) -> Response:
-        """Let a charge's time be over, by moving its creation back; the bank's status stays ATIVA."""
+        """
+        Let a charge's time be over now; its creation and the bank's status (ATIVA) stay.
+
+        A time has whole seconds, one at least: a charge in its first second is over when that ends, which is waited for.
+        """
         charge = self._charge(txid)
         calendar = charge["body"]["calendario"]
         if "expiracao" in calendar:
-            past = moment(calendar["criacao"]) - calendar["expiracao"] - 1
-            calendar["criacao"] = stamp(min(past, self._state.frame.now() - calendar["expiracao"] - 1))
+            age_s = max(self._state.frame.now() - moment(calendar["criacao"]), 0.0)
+            time.sleep(max(1.0 - age_s, 0.0))
+            calendar["expiracao"] = min(calendar["expiracao"], max(int(age_s), 1))
         else:
             calendar |= {"dataDeVencimento": "2020-01-31", "validadeAposVencimento": 0}
         return json_answer(self._state.save_charge(charge)["body"])

@@ -273,6 +273,15 @@ class TestPayment:
         ]
         assert shop.pay(expired, force=True)["pix"]
 
+    def test_an_expired_charge_is_no_older_than_it_was(self, shop: Business) -> None:
+        made = shop.charge()
+
+        shop.sandbox.control("POST", f"/pix/charges/{made['txid']}/expire")
+
+        ended = shop.call("GET", f"/cob/{made['txid']}").json()["calendario"]
+        assert ended["criacao"] == made["calendario"]["criacao"]
+        assert datetime.fromisoformat(ended["criacao"]) + timedelta(seconds=ended["expiracao"]) <= datetime.now(UTC)
+
     def test_can_be_forged_with_a_foreign_key(self, shop: Business, other: Business, receiver: Receiver) -> None:
         shop.listen(receiver.url)
 
