@@ -11,9 +11,17 @@ from urllib3.exceptions import DecodeError, HTTPError
 
 from transport.connections import Connection, ConnectionPool, PoolKey, open_connection
 from transport.deadline import Budget
-from transport.errors import BodyTooLarge, MalformedAnswer, Phase, RequestInvalid, ResetByPeer, TransportError
+from transport.errors import (
+    BodyTooLarge,
+    MalformedAnswer,
+    Phase,
+    RequestInvalid,
+    ResetByPeer,
+    TlsFailed,
+    TransportError,
+)
 from transport.resolver import Resolver, system_resolver
-from transport.tls import ClientCertificate, client_context
+from transport.tls import ClientCertificate, client_context, refuses_certificate
 from transport.wire import Answer, Body, Terms, WireRequest, check_encoding
 
 USER_AGENT = "IntegrationsRegistry/0.1"
@@ -181,7 +189,15 @@ def _exchange(
         return connection.protocol.getresponse()
     except (TransportError, http.client.HTTPException, OSError, ValueError) as error:
         connection.close()
+        if refuses_certificate(error):
+            raise _refused(error, connection, budget) from None
         raise _as_transport_error(error, budget) from None
+
+
+def _refused(error: Exception, connection: Connection, budget: Budget) -> TlsFailed:
+    """Make the error of a refused certificate; a fresh connection's handshake never ended, so nothing was read."""
+    phase = budget.phase if connection.used else Phase.TLS
+    return TlsFailed(budget.host, phase=phase, detail=str(getattr(error, "reason", "") or ""))
 
 
 def _write(connection: Connection, request: WireRequest, headers: dict[str, str]) -> None:
@@ -194,8 +210,9 @@ def _write(connection: Connection, request: WireRequest, headers: dict[str, str]
         connection.protocol.request(
             request.method, request.target.request_line, body=body, headers=headers | framing, encode_chunked=chunked
         )
-    except (BrokenPipeError, ConnectionResetError):
-        # A host may answer early (413, 401) and stop reading; its answer is worth more than our write error.
+    except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+        # A host may answer early (413, 401) and stop reading; its answer is worth more than our write error. So is
+        # the alert of one that refuses our certificate.
         if connection.protocol.sock is None:
             raise
 

@@ -16,6 +16,14 @@ from core.secret import Secret
 from transport.deadline import TlsSocket
 from transport.errors import CertificateUnusable, Phase
 
+_REFUSING_ALERTS = frozenset({
+    "SSLV3_ALERT_BAD_CERTIFICATE", "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE", "SSLV3_ALERT_CERTIFICATE_REVOKED",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED", "SSLV3_ALERT_CERTIFICATE_UNKNOWN", "SSLV3_ALERT_HANDSHAKE_FAILURE",
+    "TLSV1_ALERT_UNKNOWN_CA", "TLSV1_ALERT_ACCESS_DENIED", "TLSV1_ALERT_DECRYPT_ERROR",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+})  # fmt: skip
+"""What a host says that refuses a client's certificate, in OpenSSL's words. Source: RFC 8446 section 6.2."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientCertificate:
@@ -56,6 +64,15 @@ def client_context(*, ca_file: str | None = None, certificate: ClientCertificate
     if certificate is not None:
         _load(context, certificate)
     return context
+
+
+def refuses_certificate(error: Exception) -> bool:
+    """
+    Tell whether the host refused our client certificate, or that we have none.
+
+    With TLS 1.3 it says so after our side of the handshake is done, so that we learn it from the first exchange.
+    """
+    return isinstance(error, ssl.SSLError) and error.reason in _REFUSING_ALERTS
 
 
 def _load(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
