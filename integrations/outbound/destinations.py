@@ -44,7 +44,8 @@ class Destinations:
     """
     The map from what a provider asks for to where the call goes.
 
-    :param overrides: base URLs by role, `ALL_ROLES` for the rest (`overrides.read_overrides(…)[key]`)
+    :param overrides: base URLs by role, `ALL_ROLES` for the rest (`overrides.read_overrides(…)[key]`); they move
+        destination fields, too: where an operator overrides, no customer's address is called
     :param settings: the integration's settings, for `destination` fields
     :param secrets: its opened credential, for `destination` fields among the credential fields (a DSN)
     :param customers: the policy for destinations that customers give
@@ -64,7 +65,8 @@ class Destinations:
         for role, base in spec.hosts.items():
             self._add(role, Target.parse(base), policy=TRUSTED, override=_override(overrides, role))
         for name, value in _destination_values(spec, settings, secrets).items():
-            self._add(name, _customer_target(name, value), policy=customers, override=overrides.get(name), field=name)
+            vendor = _customer_target(name, value)
+            self._add(name, vendor, policy=customers, override=_override(overrides, name), field=name)
 
     def of_role(self, role: str | None) -> Destination:
         """
@@ -100,8 +102,7 @@ class Destinations:
         effective = vendor
         if override:
             policy, base = TRUSTED, Target.parse(override)
-            own = _path(base).removesuffix(_path(vendor))
-            effective = Target(origin=base.origin, path=own + _path(vendor), query="")
+            effective = Target(origin=base.origin, path=_moved(_path(vendor), _path(base)), query="")
         self._by_role[role] = Destination(role=role, vendor=vendor, effective=effective, policy=policy, field=field)
 
     def _join(self, path: str, destination: Destination) -> tuple[Target, Destination]:
@@ -135,6 +136,13 @@ def _fitness(destination: Destination, target: Target, role: str | None) -> tupl
 
 def _override(overrides: Mapping[str, str], role: str) -> str | None:
     return overrides.get(role) or overrides.get(ALL_ROLES)
+
+
+def _moved(path: str, base: str) -> str:
+    """Put the override's path before the vendor's, unless the one begins with the other or ends in it."""
+    if path == base or path.startswith(f"{base}/"):
+        return path
+    return base.removesuffix(path) + path
 
 
 def _path(target: Target) -> str:

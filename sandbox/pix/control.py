@@ -105,7 +105,7 @@ class Control:
         """
         Let a charge's time be over now; its creation and the bank's status (ATIVA) stay.
 
-        A time has whole seconds, one at least: a charge in its first second is over when that ends, which is waited for.
+        A time has whole seconds, one at least: who ends a charge in its first second waits for the rest of that.
         """
         charge = self._charge(txid)
         calendar = charge["body"]["calendario"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from werkzeug.wrappers import Request, Response
@@ -18,8 +19,12 @@ from sandbox.pix.tokens import Tokens
 from sandbox.pix.webhooks import Webhooks
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
-# Banks put their API below a version of their own; both ways in are one.
-VERSION_PREFIX = "/api/v2"
+TOKEN_PATHS = re.compile(r"(/[\w.-]+)*/token")
+"""Where banks have their token service: below a path of their own."""
+
+VERSION_PREFIX = re.compile(r"^(/[\w.-]+)*?/v\d+(?=/)")
+"""What banks put before the standard's paths: names of their own and a version, such as /api/v2; may be left out."""
+
 KINDS_OF_FAILURE = {429: "LimiteDeTaxaExcedido", 503: "ServicoIndisponivel"}
 
 
@@ -45,7 +50,7 @@ class Pix(Vendor):
 
     def call(self, request: Request, path: str) -> Response:
         """Answer one call: path, token, scope, then the operation."""
-        path = path.removeprefix(VERSION_PREFIX)
+        path = _standard(request.method, path)
         if (request.method, path) == ("POST", TOKEN_PATH):
             return self._tokens.issue(request)
         found = self._operations.find(request.method, path)
@@ -56,7 +61,7 @@ class Pix(Vendor):
 
     def operation(self, request: Request, path: str) -> str:
         """Name the operation by its pattern, such as "PUT /cob/{txid}"."""
-        path = path.removeprefix(VERSION_PREFIX)
+        path = _standard(request.method, path)
         found = self._operations.find(request.method, path)
         return f"{request.method} {found[0].pattern if found else path}" if found or path == TOKEN_PATH else ""
 
@@ -95,6 +100,12 @@ class Pix(Vendor):
             ("PUT", "/webhook/{chave}"): webhook.put, ("GET", "/webhook/{chave}"): webhook.show,
             ("DELETE", "/webhook/{chave}"): webhook.delete, ("GET", "/webhook"): webhook.list,
         }  # fmt: skip
+
+
+def _standard(method: str, path: str) -> str:
+    """Return a path as the standard has it, without what this bank puts before it."""
+    is_token = method == "POST" and TOKEN_PATHS.fullmatch(path)
+    return TOKEN_PATH if is_token else VERSION_PREFIX.sub("", path)
 
 
 def _scope(route: Route) -> str:

@@ -36,11 +36,15 @@ class TestToken:
         form = {"client_id": shop.account["id"], "client_secret": shop.account["secret"]}
 
         basic = shop.authorize(scope="cob.read cob.write")
-        body = shop.raw("POST", "/oauth/token", data={"grant_type": "client_credentials"} | form)
+        body, elsewhere = (
+            shop.raw("POST", path, data={"grant_type": "client_credentials"} | form)
+            for path in ("/oauth/token", "/auth/realms/bank/token")
+        )
 
         assert basic.json()["scope"] == "cob.read cob.write"
         assert (basic.json()["token_type"], basic.json()["expires_in"]) == ("Bearer", 3600)
         assert "webhook.write" in body.json()["scope"]
+        assert elsewhere.ok
 
     @pytest.mark.parametrize(
         ("form", "status", "error"),
@@ -82,7 +86,8 @@ class TestCharge:
         assert (code.is_dynamic, code.url, code.amount_minor) == (True, charge["loc"]["location"], 5880)
         assert (charge["status"], charge["revisao"], charge["calendario"]["expiracao"]) == ("ATIVA", 0, 86_400)
         assert shop.call("GET", f"/cob/{charge['txid']}").json() == charge
-        assert shop.call("GET", f"/api/v2/cob/{charge['txid']}").json() == charge
+        for prefix in ("/api/v2", "/v2", "/pix/v2", "/pix_recebimentos/v2"):
+            assert shop.call("GET", f"{prefix}/cob/{charge['txid']}").json() == charge
 
     def test_is_made_once_for_a_txid(self, shop: Business) -> None:
         txid, body = new_txid(), {"valor": {"original": "58.80"}, "chave": shop.key}

@@ -34,8 +34,8 @@ def business(sandbox: Sandbox, receiver: Receiver) -> Business:
     return found
 
 
-def connected(organization: Any, business: Business) -> Any:
-    """Connect the business's bank by the form."""
+def connected(organization: Any, business: Business, *, base_url: str = "", token_url: str = "") -> Any:
+    """Connect the business's bank by the form, at the addresses that the sandbox names unless others are given."""
     account = business.account
     pair = business.sandbox.control("POST", f"/pix/clients/{account['id']}/certificate", {"days": 365})
     with in_organization(organization):
@@ -49,7 +49,8 @@ def connected(organization: Any, business: Business) -> Any:
             },
             settings={
                 "mode": "bank", "pix_key": business.key, "key_type": "random", "merchant_name": account["name"],
-                "merchant_city": account["city"], "base_url": account["base_url"], "token_url": account["token_url"],
+                "merchant_city": account["city"], "base_url": base_url or account["base_url"],
+                "token_url": token_url or account["token_url"],
             },
             actor=Actor.system("test"),
         )  # fmt: skip
@@ -91,6 +92,25 @@ class TestFromConnectionToMoney:
 
         with pytest.raises(Misconfigured):
             connected(organization, business)
+
+    @pytest.mark.parametrize(
+        ("base_url", "token_url"),
+        [
+            ("https://pix.bank.example/api/v2", "https://login.bank.example/oauth/token"),
+            ("https://api.bank.example/pix/v2", "https://api.bank.example/auth/realms/bank/token"),
+            ("", ""),
+        ],
+    )
+    def test_the_sandbox_takes_the_place_of_any_bank(
+        self, organization: Any, business: Business, settings: Any, base_url: str, token_url: str
+    ) -> None:
+        settings.EGRESS_ALLOW = []
+        settings.SANDBOX, settings.SANDBOX_URL = True, business.sandbox.url
+
+        made = connected(organization, business, base_url=base_url, token_url=token_url)
+
+        assert made.settings["base_url"] == (base_url or business.account["base_url"])
+        assert "takes_payments" in made.capabilities
 
     def test_a_paid_charge_is_believed_once_however_often_it_is_told(
         self, organization: Any, integration: Any, business: Business, deliver: Any

@@ -54,9 +54,22 @@ class TestBaseUrl:
         assert (door.base_url("media"), door.base_url("api")) == ("http://127.0.0.1:2", "http://127.0.0.1:1")
 
     def test_of_a_destination_field_is_the_customers(self, guard):
-        door = guard("http://127.0.0.1:1", settings={"endpoint": "https://otel.customer.example/in/"})
+        door = guard(settings={"endpoint": "https://otel.customer.example/in/"})
 
         assert door.base_url("endpoint") == "https://otel.customer.example/in"
+
+    @pytest.mark.parametrize(
+        ("endpoint", "expected"),
+        [
+            ("https://otel.customer.example/in/", "http://127.0.0.1:8420/parcel/in"),
+            ("https://otel.customer.example", "http://127.0.0.1:8420/parcel"),
+            ("https://otel.customer.example/parcel/in", "http://127.0.0.1:8420/parcel/in"),
+            ("http://127.0.0.1:8420/parcel/in", "http://127.0.0.1:8420/parcel/in"),
+            ("https://169.254.169.254/in", "http://127.0.0.1:8420/parcel/in"),
+        ],
+    )
+    def test_of_a_destination_field_moves_with_the_others(self, guard, endpoint, expected):
+        assert guard("http://127.0.0.1:8420/parcel", settings={"endpoint": endpoint}).base_url("endpoint") == expected
 
     def test_asks_for_the_destination_that_is_missing(self, guard):
         with pytest.raises(Misconfigured) as caught:
