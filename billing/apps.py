@@ -10,6 +10,7 @@ class BillingConfig(AppConfig):
     verbose_name = "Billing"
     handlers = {
         "inbound": "billing.inbound.handle",
+        "reconciles": "billing.services.reconciliation.compare_days",
         "payloads": {
             "payment.updated": "billing.api.payloads.payments",
             "refund.updated": "billing.api.payloads.refunds",

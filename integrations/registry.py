@@ -36,6 +36,8 @@ APP_OF_CATEGORY: Mapping[Category, str] = MappingProxyType(
 
 InboundHandler = Callable[..., None]
 InboundTogether = Callable[..., AbstractContextManager[None]]
+CategoryReconciler = Callable[..., bool]
+"""`(integration, *, ends_at)`: see `reconciler`."""
 
 
 class UnknownProvider(ValidationFailed):
@@ -47,6 +49,7 @@ class _Loaded:
     providers: dict[str, type[Provider]] = field(default_factory=dict)
     inbound: dict[str, InboundHandler] = field(default_factory=dict)
     inbound_together: dict[str, InboundTogether] = field(default_factory=dict)
+    reconciles: dict[str, CategoryReconciler] = field(default_factory=dict)
     outbox: dict[str, Any] = field(default_factory=dict)
     published: dict[str, list[Callable[..., None]]] = field(default_factory=dict)
     panels: list[Any] = field(default_factory=list)
@@ -72,7 +75,7 @@ def load() -> None:
     for config in apps.get_app_configs():
         _resolve_handlers(config.name, getattr(config, "handlers", {}), fresh)
     _loaded.providers, _loaded.inbound = fresh.providers, fresh.inbound
-    _loaded.inbound_together = fresh.inbound_together
+    _loaded.inbound_together, _loaded.reconciles = fresh.inbound_together, fresh.reconciles
     _loaded.outbox, _loaded.published = fresh.outbox, fresh.published
     _loaded.panels, _loaded.personal_data = fresh.panels, fresh.personal_data
     _loaded.composers = fresh.composers
@@ -117,6 +120,16 @@ def inbound_handler(category: Category) -> InboundHandler | None:
 def inbound_together(category: Category) -> InboundTogether | None:
     """Return what surrounds the handling of several events of one integration in one transaction."""
     return _loaded.inbound_together.get(APP_OF_CATEGORY[category])
+
+
+def reconciler(category: Category) -> CategoryReconciler | None:
+    """
+    Return what compares a category's rows of one integration with its vendor, after the vendor's events were listed.
+
+    It is called inside the organization with no transaction open, answers whether it came to its end by `ends_at`
+    (else it is called again within the hour), and raises no ProviderError: what could not be compared it writes down.
+    """
+    return _loaded.reconciles.get(APP_OF_CATEGORY[category])
 
 
 def outbox_handler(kind: str) -> Any:
@@ -172,10 +185,8 @@ def _providers_of(app_name: str, category: Category) -> list[type[Provider]]:
 
 def _resolve_handlers(app_name: str, handlers: Mapping[str, Any], fresh: _Loaded) -> None:
     try:
-        if path := handlers.get("inbound"):
-            fresh.inbound[app_name] = import_string(path)
-        if path := handlers.get("inbound_together"):
-            fresh.inbound_together[app_name] = import_string(path)
+        for key in {"inbound", "inbound_together", "reconciles"} & handlers.keys():
+            getattr(fresh, key)[app_name] = import_string(handlers[key])
         for kind, path in handlers.get("outbox", {}).items():
             fresh.outbox[kind] = import_string(path)
         for event_type, path in handlers.get("published", {}).items():

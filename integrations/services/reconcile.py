@@ -2,7 +2,8 @@
 Reconcile: list what happened at the vendor and take in what no webhook brought.
 
 An event goes the way of a delivered one: unique by its key, its category's handler, one transaction each. It has no
-delivery (`Event.delivery_id` is empty), which is how it is told from the others.
+delivery (`Event.delivery_id` is empty), which is how it is told from the others. After the events, the daily sweep lets
+the category compare its own rows with the vendor (`registry.reconciler`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from audit.services import Actor, record
 from core import clock
 from core.pace import scaled
 from dispatch.models import Link
+from integrations import registry
 from integrations.contract import FetchesDetails, InboundEvent, Provider, ProviderError, Reconciles
 from integrations.contract.strategies import NOT_CALLED
 from integrations.models import Event, Integration
@@ -117,12 +119,16 @@ def _record(integration: Integration, taken: int, *, since: datetime) -> None:
 
 
 def _reconcile_daily(integration: Integration) -> timedelta:
+    ends_at = clock.now() + TAKE_FOR
     try:
-        taken = _reconcile(integration)
+        is_whole = not _reconcile(integration).is_cut
     except ProviderError as error:
         log.info("reconcile.not_listed", integration=str(integration.pk), error=error.name)
-        return AGAIN_AFTER if error.retryable else daily()
-    return AGAIN_AFTER if taken.is_cut else daily()
+        is_whole = not error.retryable
+    compare = registry.reconciler(integration.provider_class.spec.category)
+    if compare is not None:
+        is_whole = compare(integration, ends_at=ends_at) and is_whole
+    return daily() if is_whole else AGAIN_AFTER
 
 
 def _start(integration: Integration) -> datetime:
