@@ -25,8 +25,9 @@ run: base
 	@HOST="$(HOST)" PORT="$(PORT)" DATA_DIR="$(DATA_DIR)" SANDBOX="$${SANDBOX-1}" DEMO="$${DEMO-1}" \
 	 EGRESS_ALLOW="$${EGRESS_ALLOW-127.0.0.1:*,localhost:*}" STOP_WITH_PARENT=1 exec $(PY) -m config.parts
 
+# One more than the cores that it wants: the tests of faults wait most of their time.
 test: dev
-	@$(PY) -m pytest -n 2 --dist loadgroup $(TESTS)
+	@$(PY) -m pytest -n 3 --dist loadgroup $(TESTS)
 
 bench: dev
 	@$(PY) -m benchmarks $(ONLY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ APPS = (
 )  # fmt: skip
 
 
+@functools.cache
 def calls_and_names(path: Path) -> set[str]:
-    """Every called or imported name of a module."""
+    """Every called or imported name of a module; read once, for all rules."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
