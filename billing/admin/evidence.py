@@ -56,6 +56,10 @@ class EvidenceAdmin(BillingAdmin):
         name = request.resolver_match.url_name if request.resolver_match else ""
         return rows.filter(is_believed=False) if str(name).endswith("_changelist") else rows
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Call the list by what is in it."""
+        return super().changelist_view(request, {"title": _("Refused claims"), **(extra_context or {})})
+
     @admin.display(description=gettext_lazy("claim"), ordering="claimed_status")
     def shown_claim(self, obj: Evidence) -> str:
         """What it says that the payment is."""

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, path
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -235,8 +236,6 @@ LATEST = Panel("registry/billing/panel.html", latest_payments)
 
 
 def _with_warning(badge: Any, warning: str) -> str:
-    from django.utils.html import format_html
-
     return format_html('{} <span class="rg-badge rg-bad">{}</span>', badge, warning)
 
 
@@ -249,7 +248,7 @@ def _action(payment: Payment) -> dict[str, Any]:
     action = payment.next_action or {}
     kind = str(action.get("kind", ""))
     details = action.get("pix" if kind == "pix_qr" else kind) or {}
-    if payment.status not in OPEN or not isinstance(details, Mapping):
+    if not kind or payment.status not in OPEN or not isinstance(details, Mapping):
         return {}
     shown = {"kind": kind, "ends_at": payment.expires_at, "url": details.get("url") or details.get("ticket_url")}
     if text := str(details.get("qr_code") or ""):
@@ -281,7 +280,10 @@ def _may(request: HttpRequest, payment: Payment) -> dict[str, bool]:
         "refund": bool(request.user.has_perm("billing.add_refund"))
         and payment.status in REFUNDABLE
         and rest_of(payment) > 0,
-        "cancel": may_change and payment.status in OPEN and bool(payment.external_id),
+        "cancel": may_change
+        and payment.status in OPEN
+        and bool(payment.external_id)
+        and not payment.amount_received_minor,
         "ask": may_change and bool(payment.external_id) and provider is not None and issubclass(provider, ReadsBilling),
     }
 

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 from django.utils.formats import date_format
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from billing.admin.base import BillingAdmin
@@ -15,7 +18,12 @@ from billing.admin.story import status_label
 from billing.admin.words import money, reason_of, state
 from billing.models import Payment, Reconciliation
 from billing.models.reconciliations import ReconciliationStatus
+from billing.services import reconciliation
+from billing.services.rows import as_uuid
+from integrations.admin.base import actor_of
 from integrations.admin.sites import organization_site
+
+CHANGE = "billing.change_reconciliation"
 
 SHOWN = 200
 """Differences on a page; a day with more of them needs no list but a look at the integration."""
@@ -58,6 +66,12 @@ class ReconciliationAdmin(BillingAdmin):
         "No day was compared yet. The first comparison runs the night after an account is connected."
     )
 
+    def get_urls(self) -> list[URLPattern]:
+        """Add comparing again."""
+        view = self.admin_site.admin_view
+        own = path("<uuid:object_id>/compare/", view(self.compare_view), name="reconciliation_compare")
+        return [own, *super().get_urls()]
+
     def change_view(
         self,
         request: HttpRequest,
@@ -80,6 +94,19 @@ class ReconciliationAdmin(BillingAdmin):
             totals=[_total(currency, sums) for currency, sums in sorted(row.totals.items())],
             differences=_differences(row),
             hidden=max(0, len(row.differences) - SHOWN),
+            may_compare=request.user.has_perm(CHANGE),
+        )
+
+    def compare_view(self, request: HttpRequest, object_id: object) -> HttpResponse:
+        """Compare the day again, now."""
+        row: Reconciliation = self.find(request, object_id)
+        self.demand(request, CHANGE)
+        actor = actor_of(request)
+        return self.act(
+            request,
+            row,
+            lambda: reconciliation.compare(row.integration, row.day, actor=actor),
+            done=_("The day was compared again; its result is on this page."),
         )
 
 
@@ -97,8 +124,11 @@ def _differences(row: Reconciliation) -> list[dict[str, Any]]:
     """Put the differences into words, each with the payment here; one query."""
     shown = row.differences[:SHOWN]
     ids = {str(item.get("external_id")) for item in shown}
-    known = Payment.objects.filter(integration=row.integration, external_id__in=ids)
-    payments = dict(known.values_list("external_id", "id"))
+    ours = [found for name in ids if (found := as_uuid(name)) is not None]
+    known = Payment.objects.filter(Q(external_id__in=ids) | Q(pk__in=ours), integration=row.integration)
+    payments = {
+        name: pk for external_id, pk in known.values_list("external_id", "id") for name in (external_id, str(pk))
+    }
     return [
         {
             "external_id": item.get("external_id"),
@@ -112,13 +142,20 @@ def _differences(row: Reconciliation) -> list[dict[str, Any]]:
     ]
 
 
-def _side(value: Any) -> str:
-    """Write one side of a difference: a status, or {status, amount_minor, currency}; a dash where there is nothing."""
-    if not value:
+def _side(facts: Mapping[str, Any] | None) -> str:
+    """Write one side of a difference in words; a dash where the payment is not."""
+    if not facts:
         return "-"
-    if not isinstance(value, Mapping):
-        return status_label(str(value))
-    amount, currency = value.get("amount_minor"), str(value.get("currency") or "")
-    parts = [status_label(str(value["status"])) if value.get("status") else ""]
-    parts.append(money(amount, currency) if isinstance(amount, int) and currency else "")
-    return " · ".join(part for part in parts if part) or ", ".join(f"{name}: {item}" for name, item in value.items())
+    currency, asked = str(facts.get("currency") or ""), facts.get("amount_minor")
+    parts = [status_label(str(facts.get("status") or "")), money(asked, currency)]
+    for name, text in _SUMS.items():
+        if facts.get(name) not in (None, 0, asked):
+            parts.append(str(text) % {"amount": money(facts[name], currency)})
+    return " · ".join(part for part in parts if part)
+
+
+_SUMS: Mapping[str, Any] = {
+    "amount_received_minor": gettext_lazy("%(amount)s received"),
+    "amount_refunded_minor": gettext_lazy("%(amount)s given back"),
+}
+"""Sum of one side -> words, where it is not simply what was asked."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -109,21 +107,16 @@ class InvoiceAdmin(BillingAdmin):
 class DisputeAdmin(BillingAdmin):
     """Payments that a bank takes back, or tries to."""
 
-    list_display = ("created_at", "shown_amount", "shown_status", "shown_due", "reason", "shown_payment",
+    list_display = ("created_at", "shown_amount", "shown_status", "evidence_due_at", "reason", "shown_payment",
                     "shown_integration")  # fmt: skip
     list_filter = ("status", "integration", CREATED)
     search_fields = ("external_id", "payment_external_id", "reason")
     list_select_related = ("integration", "payment")
     empty_hint = gettext_lazy("No dispute. If a payer's bank takes money back, it is here with the day to answer by.")
-    fields = ("shown_what_to_do", "shown_amount", "shown_status", "shown_due", "reason", "shown_payment",
+    fields = ("shown_what_to_do", "shown_amount", "shown_status", "evidence_due_at", "reason", "shown_payment",
               "shown_integration", "external_id", "vendor_status", "vendor_at", "created_at",
               "shown_payload")  # fmt: skip
     readonly_fields = fields
-
-    @admin.display(description=gettext_lazy("answer until"), ordering="evidence_due_at")
-    def shown_due(self, obj: Dispute) -> Any:
-        """When the answer must be there; in red while it is missing."""
-        return obj.evidence_due_at
 
     @admin.display(description=gettext_lazy("what to do"))
     def shown_what_to_do(self, obj: Dispute) -> str:

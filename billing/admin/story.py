@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from audit.models import AuditEntry
 from billing.admin.words import TONES, money, reason_of
-from billing.models import Dispute, Evidence, Payment, Refund, Rung
+from billing.models import Dispute, Evidence, Origin, Payment, Refund, Rung
 from billing.models.payments import PaymentStatusChoices
 from integrations.models import Event
 from tenants.context import require_organization
@@ -169,6 +169,10 @@ def _disputes(payment: Payment) -> Iterator[Moment]:
 
 
 def _ends(payment: Payment) -> Iterator[Moment]:
+    """Where it began, where it was not asked for here, and the times that the vendor names."""
+    if payment.origin == Origin.VENDOR:
+        text = _("It was seen at the provider for the first time; nobody asked for it here.")
+        yield Moment(at=payment.created_at, icon="visibility", text=text)
     if payment.paid_at:
         text = _("The provider says that the money came.")
         yield Moment(at=payment.paid_at, icon="payments", text=text, tone="good")

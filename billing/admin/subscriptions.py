@@ -115,26 +115,31 @@ class SubscriptionAdmin(BillingAdmin):
         )
 
     def period_end_view(self, request: HttpRequest, object_id: object) -> HttpResponse:
-        """Let it end with the period that is paid, or take that back."""
+        """Let it end with the period that is paid, or take that back; sent twice, it stays as it was wanted."""
         row: Subscription = self.find(request, object_id)
         self.demand(request, CHANGE)
-        ends = not row.cancel_at_period_end
-        if request.method != "POST" and ends:
+        if request.method != "POST":
             text = _("%(name)s is charged no more after %(day)s. Until then you can take it back.")
-            return self._confirm(
-                request, row, title=_("End with the period"), text=text, button=_("End with the period")
-            )
-        actor = actor_of(request)
-        done = _("It ends with its period.") if ends else _("It goes on after its period.")
-        wanted = request.POST.get("ends", "yes" if ends else "no") == "yes"
+            title = _("End with the period")
+            return self._confirm(request, row, title=title, text=text, button=title, hidden={"ends": "yes"})
+        ends, actor = request.POST.get("ends") == "yes", actor_of(request)
         return self.act(
             request,
             row,
-            lambda: services.update_subscription(row, cancel_at_period_end=wanted, actor=actor),
-            done=done,
+            lambda: services.update_subscription(row, cancel_at_period_end=ends, actor=actor),
+            done=_("It ends with its period.") if ends else _("It goes on after its period."),
         )
 
-    def _confirm(self, request: HttpRequest, row: Subscription, *, title: str, text: str, button: str) -> HttpResponse:
+    def _confirm(
+        self,
+        request: HttpRequest,
+        row: Subscription,
+        *,
+        title: str,
+        text: str,
+        button: str,
+        hidden: Mapping[str, str] | None = None,
+    ) -> HttpResponse:
         day = date_format(row.current_period_end, "SHORT_DATE_FORMAT") if row.current_period_end else "-"
         return self.page(
             request,
@@ -142,6 +147,7 @@ class SubscriptionAdmin(BillingAdmin):
             title=title,
             text=text % {"name": _name(row), "day": day},
             button=button,
+            hidden=hidden or {},
             keep=_("Keep it"),
             back=self.url_of(row),
         )

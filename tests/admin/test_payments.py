@@ -221,6 +221,16 @@ class TestPage:
         assert "planted-secret" not in page
         assert "<script>alert" not in page
 
+    def test_offers_no_step_where_none_is_known(self, shop: Shop, owner: Client) -> None:
+        payment = shop.paid(amount=100)
+        with in_organization(shop.organization):
+            Payment.objects.filter(pk=payment.pk).update(next_action=None)
+
+        page = text(owner.get(f"{BASE}{payment.pk}/change/"))
+
+        assert 'id="next-action"' not in page
+        assert f"{payment.pk}/cancel/" not in page  # money came: there is something to give back, not to cancel
+
     def test_live_answers_the_same_until_something_changes(self, shop: Shop, owner: Client) -> None:
         payment = shop.charge()
         url = f"{BASE}{payment.pk}/live/"

@@ -18,9 +18,16 @@ from tests.admin.shop import (  # noqa: F401 - fixtures are found by their names
     shop_fixture,
     text,
     till_fixture,
+    viewer_fixture,
 )
 
 BASE = "/o/acme/admin/billing/"
+
+
+def facts(status: str, received: int) -> dict[str, Any]:
+    """Return one side of a difference, as the comparison writes it."""
+    return {"status": status, "amount_minor": 1990, "amount_received_minor": received, "amount_refunded_minor": None,
+            "currency": "BRL"}  # fmt: skip
 
 
 @pytest.fixture
@@ -38,10 +45,10 @@ def day(shop: Shop) -> Any:
             different_count=1,
             totals={"BRL": {"vendor_minor": 5000, "ours_minor": 1990, "difference_minor": 3010}},
             differences=[
-                {"external_id": payment.external_id, "kind": "status", "vendor": "succeeded", "ours": "pending",
-                 "repaired": True},
-                {"external_id": "pay_gone", "kind": "missing_there", "vendor": None,
-                 "ours": {"status": "succeeded", "amount_minor": 3010, "currency": "BRL"}, "repaired": False},
+                {"external_id": payment.external_id, "kind": "status", "vendor": facts("succeeded", 1990),
+                 "ours": facts("pending", 0), "repaired": True},
+                {"external_id": "pay_gone", "kind": "missing_there", "vendor": None, "ours": facts("succeeded", 1),
+                 "repaired": False},
             ],
         )  # fmt: skip
 
@@ -57,6 +64,7 @@ class TestReconciliation:
         assert "another status" in page
         assert page.count('rg-good">repaired') == 1
         assert "pay_gone" in page
+        assert "paid · R$19.90 · R$0.01 received" in page
 
     def test_leads_to_the_payment(self, day: Any, shop: Shop, owner: Client) -> None:
         (payment,) = shop.all(models.Payment)
@@ -79,6 +87,31 @@ class TestReconciliation:
             page = text(owner.get(f"{BASE}reconciliation/{day.pk}/change/"))
             assert "What to do:" in page, status
             assert "It was cut." in page
+
+    def test_compares_again_when_asked(self, shop: Shop, owner: Client) -> None:
+        shop.paid()
+        with in_organization(shop.organization):
+            type(shop.integration).objects.update(created_at=clock.now() - timedelta(days=3))
+            row = models.Reconciliation.objects.create(
+                integration=shop.integration, day=clock.now().date() - timedelta(days=1), status="failed"
+            )
+
+        answer = owner.post(f"{BASE}reconciliation/{row.pk}/compare/")
+
+        assert "The day was compared again" in text(owner.get(answer["Location"]))
+        assert [found.status for found in shop.all(models.Reconciliation)] == ["equal"]
+
+    def test_says_why_a_day_is_not_compared(self, day: Any, shop: Shop, owner: Client) -> None:
+        with in_organization(shop.organization):
+            type(shop.integration).objects.update(created_at=clock.now() - timedelta(hours=10))
+            models.Reconciliation.objects.update(day=clock.now().date() - timedelta(days=5))
+
+        answer = owner.post(f"{BASE}reconciliation/{day.pk}/compare/")
+
+        assert "days before it are not compared" in text(owner.get(answer["Location"]))
+
+    def test_viewers_do_not_ask_the_vendor(self, day: Any, viewer: Client) -> None:
+        assert viewer.post(f"{BASE}reconciliation/{day.pk}/compare/").status_code == 403
 
 
 class TestRefusedClaims:
