@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path, re_path
 
-from integrations.api import catalogue, connections, endpoints, history, members, organization, outbox, usage
+from integrations.api import catalogue, connections, endpoints, history, members, oauth, organization, outbox, usage
 from integrations.api.views import UnknownAddress
 
 _ONE = "integrations/<str:integration_id>/"
@@ -29,6 +29,7 @@ urlpatterns: list[URLPattern] = [
     path(f"{_DELIVERY}replay/", history.ReplayView.as_view(), name="integration-replay"),
     path(f"{_ONE}outbox/", outbox.OutboxView.as_view(), name="integration-outbox"),
     path(f"{_ONE}outbox/<str:entry_id>/cancel/", outbox.OutboxCancelView.as_view(), name="integration-outbox-cancel"),
+    path("oauth/<slug:provider>/start/", oauth.OAuthStartView.as_view(), name="oauth-start-api"),
     path("api-keys/", organization.ApiKeysView.as_view(), name="api-keys"),
     path("api-keys/<str:key_id>/", organization.ApiKeyView.as_view(), name="api-key"),
     path("members/", members.MembersView.as_view(), name="members"),
