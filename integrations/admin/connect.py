@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 from core.errors import RegistryError
 from dispatch.models import Vendor
 from integrations import registry
-from integrations.admin.base import RegistryAdmin, actor_of, refusal_text
+from integrations.admin.base import actor_of, refusal_text
+from integrations.admin.oauth import CONNECT, OAuthPages, offer_login
 from integrations.admin.show import CATEGORIES, ICONS
 from integrations.contract import ProviderError
 from integrations.generate.forms import (
@@ -28,10 +29,8 @@ from integrations.generate.forms import (
 from integrations.models import Integration
 from integrations.services import connect as service
 
-CONNECT = "integrations.connect_integration"
 
-
-class ConnectPages(RegistryAdmin):
+class ConnectPages(OAuthPages):
     """The pages on which an account is connected; mixed into the list of integrations."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -110,7 +109,8 @@ class ConnectPages(RegistryAdmin):
 
     def _form_page(self, request: HttpRequest, spec: Any, form: SpecForm, **context: Any) -> HttpResponse:
         status = 422 if form.is_bound else 200
-        return self.page(request, "registry/connect.html", status=status, spec=spec, form=form, **context)
+        page = self.page(request, "registry/connect.html", status=status, spec=spec, form=form, **context)
+        return offer_login(page, spec.key)
 
 
 def _tried(request: HttpRequest, form: SpecForm, call: Callable[[], Integration]) -> Integration | None:

@@ -94,7 +94,7 @@ class IntegrationAdmin(MutePages, ConnectPages):
             path("<uuid:object_id>/mute/", view(self.mute_view), name="integration_mute"),
             path("<uuid:object_id>/rename/", view(self.rename_view), name="integration_rename"),
         ]
-        return [*own, *super().get_urls()]
+        return [*self.oauth_urls(), *own, *super().get_urls()]
 
     def change_view(
         self,

@@ -34,12 +34,18 @@ class Browser:
 
     def get(self, url: str) -> Any:
         """Open an address of ours."""
-        return self.client.get(_path(url), secure=True, headers=self._headers())
+        page: Any = self.client.get(_path(url), secure=True, headers=self._headers())
+        if found := re.search(rb'name="csrfmiddlewaretoken" value="(\w+)"', page.content):
+            self.token = found[1].decode()
+        return page
 
     def press(self, url: str, **values: str) -> Any:
         """Open a page and send its form."""
-        if found := re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.get(url).content.decode()):
-            self.token = found[1]
+        self.get(url)
+        return self.post(url, **values)
+
+    def post(self, url: str, **values: str) -> Any:
+        """Send a form with the token of the page that was opened last."""
         data = {"csrfmiddlewaretoken": self.token, **values}
         return self.client.post(_path(url), data, secure=True, headers=self._headers() | {"origin": PUBLIC})
 
