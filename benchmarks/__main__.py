@@ -16,7 +16,10 @@ import sys
 from benchmarks import machine
 from config.processes import PROJECT_ROOT
 
-NAMES = ("ingest", "organizations", "backlog", "fairness", "silence", "health_sweep", "ticks", "refresh_race", "faults")
+NAMES = (
+    "ingest", "organizations", "backlog", "fairness", "payments", "silence", "health_sweep", "ticks", "refresh_race",
+    "faults",
+)  # fmt: skip
 RESULTS = PROJECT_ROOT / (os.environ.get("BENCH_RESULTS") or "bench-results.json")
 
 
