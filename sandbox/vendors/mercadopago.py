@@ -9,6 +9,7 @@ from http import HTTPStatus
 from werkzeug.wrappers import Request, Response
 
 from sandbox.frame import Frame, Refused, Route, Routes, Vendor
+from sandbox.mercadopago.browser import Browser
 from sandbox.mercadopago.cards import Cards
 from sandbox.mercadopago.catalogue import Catalogue
 from sandbox.mercadopago.checkout import Checkout
@@ -58,7 +59,7 @@ class MercadoPago(Vendor):
         )
         closed = (payments, orders, catalogue, preferences, subscriptions)
         self._closed = Routes([route for part in closed for route in part.routes()])
-        self._open = Routes([*self._pages.routes(), Route("POST", "/oauth/token", oauth.token)])
+        self._open = Routes([*self._pages.routes(), *Browser().routes(), Route("POST", "/oauth/token", oauth.token)])
         self._browser = Routes([*cards.routes(), *catalogue.open_routes()])
         jobs = {"deliver": webhooks.deliver, "expire": ledger.expire, "pay": ledger.pay_itself}
         for name, handler in jobs.items():
