@@ -24,6 +24,7 @@ operator_urlpatterns: list[URLPattern | URLResolver] = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("integrations.ingress.urls")),
     *api_urlpatterns,
+    path("pay/", include("billing.pages.urls")),
     *operator_urlpatterns,
     *people_urlpatterns,
 ]

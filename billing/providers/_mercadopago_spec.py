@@ -181,7 +181,13 @@ SPEC = ProviderSpec(
     ),
     credentials=_CREDENTIALS,
     settings=_SETTINGS,
-    hosts={"api": "https://api.mercadopago.com", "auth": "https://auth.mercadopago.com"},
+    hosts={
+        "api": "https://api.mercadopago.com",
+        "auth": "https://auth.mercadopago.com",
+        "script": "https://sdk.mercadopago.com",
+        "fields": "https://secure-fields.mercadopago.com",
+        "fields_reserve": "https://api-static.mercadopago.com",
+    },
     deadlines={"create_payment": 30.0, "refund_payment": 30.0, "refresh_token": 40.0},
     limits=(RateLimit(scope=Scope.ACCOUNT, count=10, per_s=1.0),),
     webhook=WebhookSpec(
