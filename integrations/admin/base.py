@@ -39,6 +39,7 @@ NOUNS = {
     "usagerecord": "usage_record",
     "storedfile": "file",
     "eventendpoint": "event_endpoint",
+    "checkoutsession": "checkout",
 }
 """The words of the audit trail for models whose class name is another; the rest are called like their class."""
 

@@ -63,6 +63,21 @@ ORGANIZATION_MENU: Menu = (
         ),
     ),
     Group(
+        _("Payments"),
+        (
+            Entry(_("Payments"), "payments", "billing_payment_changelist"),
+            Entry(_("Refunds"), "undo", "billing_refund_changelist"),
+            Entry(_("Customers"), "contacts", "billing_customer_changelist"),
+            Entry(_("Subscriptions"), "event_repeat", "billing_subscription_changelist"),
+            Entry(_("Invoices"), "receipt_long", "billing_invoice_changelist"),
+            Entry(_("Disputes"), "gavel", "billing_dispute_changelist"),
+            Entry(_("Payouts"), "account_balance", "billing_payout_changelist"),
+            Entry(_("Checkout pages"), "shopping_cart_checkout", "billing_checkoutsession_changelist"),
+            Entry(_("Reconciliation"), "balance", "billing_reconciliation_changelist"),
+            Entry(_("Refused claims"), "gpp_bad", "billing_evidence_changelist"),
+        ),
+    ),
+    Group(
         _("Activity"),
         (
             Entry(_("Deliveries"), "move_to_inbox", "dispatch_webhookdelivery_changelist"),

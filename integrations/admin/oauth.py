@@ -7,13 +7,14 @@ from urllib.parse import urljoin
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from accounts.models import Environment
 from core.errors import RegistryError
+from integrations import registry
 from integrations.admin.base import RegistryAdmin, actor_of, refusal_text
 from integrations.models import Integration
 from integrations.services import oauth
@@ -38,6 +39,8 @@ class OAuthPages(RegistryAdmin):
     def login_view(self, request: HttpRequest, provider: str) -> HttpResponse:
         """Begin to connect a new account; the next page asks for consent."""
         self.demand(request, CONNECT)
+        if registry.find(provider) is None:
+            raise Http404("no such provider")
         environment = request.POST.get("environment", "")
         wanted = {"provider": provider, "environment": environment if environment in Environment.values else "live"}
         back = reverse("admin:integration_connect", args=[provider], current_app=self.admin_site.name)
@@ -62,7 +65,7 @@ class OAuthPages(RegistryAdmin):
 
     def _begin(self, request: HttpRequest, *, back: str, **wanted: Any) -> HttpResponse:
         if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+            return HttpResponseRedirect(back)
         name = "admin:integration_login_return"
         own = reverse(name, args=[wanted["provider"]], current_app=self.admin_site.name)
         asked = oauth.Wanted(redirect_url=urljoin(people_url(), own), language=get_language() or "", **wanted)

@@ -75,6 +75,7 @@ def _filled(organization: Any, *, account: str) -> Place:
         integration = _integration(place, account)
         _traffic(place, integration)
         _conversation(place, integration)
+        _money(place, account)
         _people(place)
     return place
 
@@ -197,6 +198,36 @@ def _conversation(place: Place, integration: Any) -> None:
     place.ids.update(
         conversation=conversation.id, message=message.id, template=template.id, storedfile=file.id, contact=contact.id
     )
+
+
+def _money(place: Place, account: str) -> None:
+    from billing import models
+    from core import clock
+    from integrations.models import Integration
+
+    shop = Integration.objects.create(
+        provider="stripe", name=f"Stripe of {place.organization.slug}", environment="test", account_external_id=account
+    )
+    real = {"integration": shop, "amount_minor": 1990, "currency": "BRL"}
+    customer = models.Customer.objects.create(integration=shop, external_id="cus_1", email="payer@example.com")
+    payment = models.Payment.objects.create(**real, external_id="pi_1", customer=customer, status="processing")
+    rows = {
+        "customer": customer,
+        "payment": payment,
+        "refund": models.Refund.objects.create(**real, payment=payment, external_id="re_1"),
+        "dispute": models.Dispute.objects.create(**real, payment=payment, external_id="dp_1"),
+        "payout": models.Payout.objects.create(**real, external_id="po_1"),
+        "checkoutsession": models.CheckoutSession.objects.create(integration=shop, external_id="cs_1", mode="payment"),
+        "subscription": models.Subscription.objects.create(integration=shop, external_id="sub_1", customer=customer),
+        "invoice": models.Invoice.objects.create(
+            integration=shop, external_id="in_1", amount_due_minor=1990, currency="BRL"
+        ),
+        "evidence": models.Evidence.objects.create(integration=shop, source="webhook", is_believed=False),
+        "reconciliation": models.Reconciliation.objects.create(
+            integration=shop, day=clock.now().date(), status="equal"
+        ),
+    }
+    place.ids.update({name: row.pk for name, row in rows.items()})
 
 
 def _people(place: Place) -> None:
