@@ -14,12 +14,14 @@ from django.test import Client
 
 from audit.services import Actor
 from billing import services
-from billing.contract import Address, CardToken, Payer
+from billing.contract import Address, CardToken, ObjectKind, Payer, PaymentState
 from billing.models import Evidence, Payment, Refund
 from core import clock
 from core.secret import Secret
 from integrations.services import connect
+from integrations.services.credentials import Purpose
 from integrations.services.crew import work_deliveries, work_outbox
+from integrations.services.providers import provider_for
 from tenants.context import in_organization
 from tests.sandbox.conftest import DEADLINE_S, Receiver, Sandbox
 
@@ -93,6 +95,14 @@ class Shop:
             for _ in range(20):
                 if not work_deliveries() + work_outbox():
                     return
+
+    def read_at_vendor(self, payment: Payment) -> PaymentState:
+        """Ask the vendor for a payment as it is now, with our provider but past our rows."""
+        with in_organization(self.organization):
+            provider = provider_for(self.integration, Purpose.CALL)
+        state = provider.fetch_object(ObjectKind.PAYMENT, payment.external_id)  # type: ignore[attr-defined]
+        assert isinstance(state, PaymentState)
+        return state
 
     # The vendor's
 
