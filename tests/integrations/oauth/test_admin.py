@@ -88,7 +88,9 @@ class TestLogin:
         assert owner.get(back).headers["Location"] == CONNECT
 
     def test_is_begun_by_post_alone(self, owner: Browser) -> None:
-        assert owner.get(LOGIN).status_code == 405
+        assert owner.get(LOGIN).headers["Location"] == CONNECT
+        owner.get(CONNECT)
+        assert owner.post(LOGIN.replace("orchard", "nobody")).status_code == 404
         assert not OAuthAttempt.objects.exists()
 
     def test_is_for_those_who_may_connect(self, vendor: Vendor, browser: Browser, member: Callable[..., Any]) -> None:

@@ -17,6 +17,7 @@ from core import clock
 from core.errors import ValidationFailed
 from dispatch.models import AccountClaim, Link, OAuthAttempt, OAuthStatus
 from integrations.models import Integration
+from integrations.services import oauth_attempts as attempts
 from integrations.services.people import as_actor
 from tenants.context import in_organization
 from tests.integrations.oauth.conftest import Browser
@@ -204,6 +205,18 @@ class TestAnswer:
         address = vendor.allow(at_vendor(), iss="https://login.orchard.example")
 
         assert browser.get(address).status_code == 303
+
+    def test_that_comes_twice_at_once_is_taken_once(
+        self, at_vendor: Callable[..., str], browser: Browser, vendor: Vendor
+    ) -> None:
+        at_vendor()
+        (cookie,) = [item.value for name, item in browser.client.cookies.items() if "oauth" in name]
+        first, second = OAuthAttempt.objects.get(), OAuthAttempt.objects.get()
+
+        attempts.claim(first, browser=cookie)
+
+        with pytest.raises(attempts.AttemptSpent):
+            attempts.claim(second, browser=cookie)
 
     def test_that_comes_twice_connects_once(
         self, organization: Any, at_vendor: Callable[..., str], browser: Browser, vendor: Vendor, request: Any
