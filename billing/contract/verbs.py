@@ -36,6 +36,7 @@ from billing.contract.states import (
     StaticCode,
     SubscriptionState,
 )
+from integrations.contract import Account, AppContext, Outbound
 
 
 class TakesPayments(ABC):
@@ -179,6 +180,21 @@ class MakesStaticCodes(ABC):
 
 class OpensAccounts(ABC):
     """The platform opens accounts at the vendor for organizations and sends them there to complete them."""
+
+    @classmethod
+    @abstractmethod
+    def open_account(
+        cls, app: AppContext, outbound: Outbound, *, country: str, email: str, reference: str, idempotency_key: str
+    ) -> Account:
+        """
+        Open an account under the platform's app, once for an idempotency key.
+
+        Its `settings` are what reaches it from now on. It can charge once its owner has completed it.
+
+        :param country: ISO 3166, two letters
+        :param reference: our id, kept at the vendor with the account
+        :raises ProviderError: the vendor refuses, or the app lacks its key
+        """
 
     @abstractmethod
     def create_account_link(self, *, refresh_url: str, return_url: str, idempotency_key: str) -> tuple[str, datetime]:

@@ -52,6 +52,7 @@ from integrations.contract import (
     Account,
     AccountKey,
     ApiKeyAuth,
+    AppContext,
     AuthenticationFailed,
     Category,
     CheckResult,
@@ -60,6 +61,7 @@ from integrations.contract import (
     Field,
     FieldKind,
     NotFound,
+    Outbound,
     OutboundResponse,
     Priority,
     Provider,
@@ -233,6 +235,18 @@ class TillboxProvider(
     def make_static_code(self, request: StaticCodeRequest) -> StaticCode:
         """Make a text that is no BR Code."""
         return StaticCode(brcode=f"TILL{request.amount_minor or 0}")
+
+    @classmethod
+    def open_account(
+        cls, app: AppContext, outbound: Outbound, *, country: str, email: str, reference: str, idempotency_key: str
+    ) -> Account:
+        """Open a merchant under an app."""
+        answer = outbound.request(
+            "POST", "/merchants", operation="open_account", bearer=app.secrets["platform_key"],
+            headers={"Idempotency-Key": idempotency_key}, json={"country": country, "reference": reference},
+        )  # fmt: skip
+        made = str(read_json_object(answer.body)["id"])
+        return Account(external_id=made, label=email, settings={"merchant": made})
 
     def create_account_link(self, *, refresh_url: str, return_url: str, idempotency_key: str) -> tuple[str, datetime]:
         """Make an address."""
