@@ -36,7 +36,7 @@ def authorize_url(app: AppContext, attempt: Attempt) -> str:
     }
     if attempt.code_challenge:
         query |= {"code_challenge": attempt.code_challenge, "code_challenge_method": "S256"}
-    return f"{SPEC.hosts['auth']}/authorization?{urlencode(query)}"
+    return f"{app.base_urls.get('auth', SPEC.hosts['auth'])}/authorization?{urlencode(query)}"
 
 
 def exchange_code(app: AppContext, outbound: Outbound, attempt: Attempt) -> TokenSet:

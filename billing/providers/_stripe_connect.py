@@ -39,7 +39,7 @@ def authorize_url(app: AppContext, attempt: Attempt) -> str:
         "state": attempt.state,
         "redirect_uri": attempt.redirect_uri,
     }
-    return f"{SPEC.hosts['connect']}/oauth/authorize?{urlencode(query)}"
+    return f"{app.base_urls.get('connect', SPEC.hosts['connect'])}/oauth/authorize?{urlencode(query)}"
 
 
 def exchange_code(app: AppContext, outbound: Outbound, attempt: Attempt) -> TokenSet:

@@ -62,6 +62,16 @@ OAUTH_APP_SEEDS = {
         "app_secret": env.str("META_APP_SECRET", default=""),
         "verify_token": env.str("META_VERIFY_TOKEN", default=""),
     },
+    "stripe": {
+        "client_id": env.str("STRIPE_CLIENT_ID", default=""),
+        "platform_key": env.str("STRIPE_PLATFORM_KEY", default=""),
+        "webhook_secret": env.str("STRIPE_CONNECT_WEBHOOK_SECRET", default=""),
+    },
+    "mercadopago": {
+        "client_id": env.str("MERCADOPAGO_CLIENT_ID", default=""),
+        "client_secret": env.str("MERCADOPAGO_CLIENT_SECRET", default=""),
+        "webhook_secret": env.str("MERCADOPAGO_WEBHOOK_SECRET", default=""),
+    },
 }
 
 # --- Apps: public or organization, never both (DESIGN section 3) -------------------------------------------------

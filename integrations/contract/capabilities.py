@@ -107,7 +107,7 @@ class ConnectsByOAuth(ABC):
     @classmethod
     @abstractmethod
     def authorize_url(cls, app: AppContext, attempt: Attempt) -> str:
-        """Build the address of the vendor's dialog."""
+        """Build the address of the vendor's dialog, on the app's `base_urls`."""
 
     @classmethod
     @abstractmethod

@@ -97,7 +97,7 @@ class Provider(ABC):
 
     @classmethod
     def validate(cls, settings: Mapping[str, Any], secrets: Secrets) -> Mapping[str, Sequence[str]]:
-        """Return errors by field that a pattern cannot express; empty when all is well."""
+        """Return errors that a pattern cannot express, by the field's name; empty when all is well."""
         return {}
 
     @classmethod

@@ -97,7 +97,12 @@ class InboundEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntegrationContext:
-    """What an instance of a provider knows: ids, settings and opened secrets; no ORM object."""
+    """
+    What an instance of a provider knows: ids, settings and opened secrets; no ORM object.
+
+    Of an account that was connected through an OAuth app, `secrets` also has the app's: `client_id`, and its secrets
+    by the names that the app keeps them under, but for those that are fields of the credential.
+    """
 
     id: str
     provider: str
@@ -110,12 +115,17 @@ class IntegrationContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppContext:
-    """An OAuth app: the platform's or an organization's own."""
+    """
+    An OAuth app: the platform's or an organization's own.
+
+    `base_urls` are the base URLs by role, the operator's overrides applied: for addresses that a browser opens.
+    """
 
     provider: str
     client_id: str
     secrets: Secrets = field(repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    base_urls: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,6 +124,12 @@ class Destinations:
         return max(owners, key=lambda item: _fitness(item, target, role), default=None)
 
 
+def base_urls(spec: ProviderSpec, overrides: Mapping[str, str]) -> dict[str, str]:
+    """Return the base URL of each host of a spec by role, overrides applied, without a slash at its end."""
+    found = Destinations(spec, overrides=overrides, settings={}, secrets=None, customers=TRUSTED)
+    return {role: found.of_role(role).effective.shown.rstrip("/") for role in spec.hosts}
+
+
 def _owns(destination: Destination, origin: Origin) -> bool:
     return origin in (destination.vendor.origin, destination.effective.origin)
 

@@ -7,10 +7,10 @@ registration, inspection and notice. A failed check stores nothing and names the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
@@ -22,21 +22,36 @@ from core.secret import Secrets
 from dispatch import outbox
 from dispatch.models import LinkHealth, LinkStatus, Vendor
 from integrations import registry
-from integrations.contract import AuthenticationFailed, CheckResult, Field, FieldKind, Provider, RegistersWebhook
+from integrations.contract import AuthenticationFailed, CheckResult, Provider, RegistersWebhook
 from integrations.models import Integration
 from integrations.services import credentials, expiry, issues, links
 from integrations.services.check_rows import keep_check
 from integrations.services.credentials import Purpose, audit_target
+from integrations.services.field_checks import field_errors, placed, with_defaults
 from integrations.services.links import refuse_ended
+from integrations.services.oauth_apps import APP_SETTING, with_app_secrets
 from integrations.services.outbox import release_parked
 from integrations.services.providers import unborn_provider
 
 REGISTER = "webhook.register"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """
+    What a vendor's dialog settled beside the credential: through which OAuth app, and the account's settings.
+
+    `settings` may hold what is no field of the spec (Stripe's `account_id`): it is stored, opens the app's secrets for
+    each call together with the app's id, and no form and no request body can write it.
+    """
+
+    app_id: UUID
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(slots=True, kw_only=True)
 class Connecting:
-    """What the steps work on; `secrets` and `check` appear on the way."""
+    """What the steps work on; `secrets` and `check` appear on the way. `unwritable` are settings outside the spec."""
 
     provider: type[Provider]
     name: str
@@ -44,6 +59,7 @@ class Connecting:
     credentials: Mapping[str, str] = field(repr=False)
     settings: Mapping[str, Any]
     actor: Actor
+    unwritable: Mapping[str, Any] = field(default_factory=dict)
     existing: Integration | None = None
     secrets: Secrets = field(default_factory=lambda: Secrets({}), repr=False)
     check: CheckResult | None = None
@@ -58,21 +74,26 @@ def connect(
     credentials: Mapping[str, str],
     settings: Mapping[str, Any],
     actor: Actor,
+    granted: Granted | None = None,
 ) -> Integration:
     """
     Connect an account to the entered organization.
 
+    :param granted: where the credential comes from a vendor's dialog
     :raises ValidationFailed: a field is missing or malformed; nothing is stored
     :raises ProviderError: the live check failed; nothing is stored
     :raises Conflict: the account is connected already
     """
+    kind = registry.provider(provider)
+    fitting, unwritable = _sorted_settings(kind, granted)
     work = Connecting(
-        provider=registry.provider(provider),
-        name=name or registry.provider(provider).spec.label,
+        provider=kind,
+        name=name or kind.spec.label,
         environment=environment,
         credentials=credentials,
-        settings=settings,
+        settings={**settings, **fitting},
         actor=actor,
+        unwritable=unwritable,
     )
     for step in STEPS:
         step(work)
@@ -85,27 +106,37 @@ def reconnect(
     credentials: Mapping[str, str],
     settings: Mapping[str, Any] | None = None,
     actor: Actor,
+    granted: Granted | None = None,
 ) -> Integration:
     """
     Give an integration a new credential in place: same id, same account, the old one serves until this one passed.
 
-    Secret fields left blank keep their value, unless the address that receives them changes.
+    Secret fields left blank keep their value, unless the address that receives them changes. An account that was
+    connected through an OAuth app leaves it when somebody gives a key of its own, and a grant takes the key's place.
 
     :raises ValidationFailed: a field is malformed, or the new credential belongs to another account
     :raises ProviderError: the live check failed; the old credential still serves
     :raises Conflict: the integration is disconnected
     """
     refuse_ended(integration)
+    provider = integration.provider_class
     kept = _kept_secrets(integration, actor)
     given = {**credentials, **(settings or {})}
-    _refuse_moved(integration.provider_class, kept, before=integration.settings, given=given)
+    _refuse_moved(provider, kept, before=integration.settings, given=given)
+    fitting, unwritable = _sorted_settings(provider, granted)
+    if granted is not None:
+        kept.pop(_credential_field(provider), None)
+    elif not credentials.get(_credential_field(provider)):
+        unwritable = {name: integration.settings[name] for name in _outside_spec(provider, integration.settings)}
+    known = {name: value for name, value in integration.settings.items() if name in _settings_of(provider)}
     work = Connecting(
-        provider=integration.provider_class,
+        provider=provider,
         name=integration.name,
         environment=integration.environment,
         credentials={**kept, **{key: value for key, value in credentials.items() if value}},
-        settings={**integration.settings, **(settings or {})},
+        settings={**known, **(settings or {}), **fitting},
         actor=actor,
+        unwritable=unwritable,
         existing=integration,
     )
     for step in STEPS:
@@ -120,21 +151,17 @@ def validate(work: Connecting) -> None:
     if work.existing is None:
         _refuse_switched_off(work.provider)
     spec = work.provider.spec
-    errors: dict[str, list[str]] = {}
+    errors = field_errors(spec, credentials=work.credentials, settings=work.settings)
     if work.environment not in {"test", "live"}:
         errors["environment"] = ["Use test or live."]
-    for part, fields, values in (
-        ("credentials", spec.credentials, work.credentials),
-        ("settings", spec.settings, work.settings),
-    ):
-        _check_fields(part, fields, values, errors)
     if errors:
         raise ValidationFailed("Some fields need another value.", errors=errors)
-    work.settings = _with_defaults(spec.settings, work.settings)
+    work.settings = {**with_defaults(spec.settings, work.settings), **work.unwritable}
     values = {**work.credentials, **_made_fields(work.provider, work.credentials)}
     work.secrets = Secrets(values)
-    if special := work.provider.validate(work.settings, work.secrets):
-        raise ValidationFailed("Some fields need another value.", errors=special)
+    opened = with_app_secrets(spec.key, work.settings, work.secrets)
+    if special := work.provider.validate(work.settings, opened):
+        raise ValidationFailed("Some fields need another value.", errors=placed(spec, special))
 
 
 def live_check(work: Connecting) -> None:
@@ -229,6 +256,24 @@ def _stored(work: Connecting) -> Integration:
     return integration
 
 
+def _sorted_settings(provider: type[Provider], granted: Granted | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sort a grant's settings into fields of the spec and what only a grant may write."""
+    if granted is None:
+        return {}, {}
+    outside = _outside_spec(provider, granted.settings)
+    fitting = {name: value for name, value in granted.settings.items() if name not in outside}
+    unwritable = {name: granted.settings[name] for name in outside}
+    return fitting, {**unwritable, APP_SETTING: str(granted.app_id)}
+
+
+def _settings_of(provider: type[Provider]) -> set[str]:
+    return {item.name for item in provider.spec.settings}
+
+
+def _outside_spec(provider: type[Provider], values: Mapping[str, Any]) -> set[str]:
+    return set(values) - _settings_of(provider)
+
+
 def _row(work: Connecting) -> Integration:
     """Return the row to write: a new one, or the existing one as it is now, locked."""
     if work.existing is None:
@@ -242,56 +287,6 @@ def _schedule_follow_up(provider: type[Provider], integration: Integration) -> N
     if issubclass(provider, RegistersWebhook):
         outbox.add(REGISTER, link_id=integration.id, object_id=str(integration.id), object_key="webhook")
     outbox.publish("integration.connected", str(integration.id))
-
-
-def _check_fields(part: str, fields: Sequence[Field], values: Mapping[str, Any], errors: dict[str, list[str]]) -> None:
-    known = {item.name: item for item in fields}
-    for name in values:
-        if name not in known:
-            allowed = ", ".join(known) or "none"
-            errors[f"{part}.{name}"] = [f"Unknown field. Fields of {part}: {allowed}."]
-    for item in fields:
-        if problem := _problem(item, values.get(item.name)):
-            errors[f"{part}.{item.name}"] = [problem]
-
-
-def _problem(item: Field, value: Any) -> str:
-    """Say what is wrong with one value; nothing when it is fine."""
-    if value in (None, ""):
-        return f"{item.label} is required. {item.help}".strip() if item.required and not item.default else ""
-    if item.kind is FieldKind.BOOLEAN:
-        return "" if isinstance(value, bool) else "Use true or false."
-    if not isinstance(value, str):
-        return "" if item.kind is FieldKind.JSON else "Use a text."
-    return next((problem for problem in (rule(item, value) for rule in _TEXT_RULES) if problem), "")
-
-
-def _length(item: Field, value: str) -> str:
-    return f"At most {item.max_length} characters." if len(value) > item.max_length else ""
-
-
-def _choice(item: Field, value: str) -> str:
-    allowed = [choice for choice, _label in item.choices]
-    return f"Use one of: {', '.join(allowed)}." if allowed and value not in allowed else ""
-
-
-def _characters(item: Field, value: str) -> str:
-    is_bad = any(not character.isprintable() and character not in "\n\r\t" for character in value)
-    return "Control characters are not allowed." if is_bad else ""
-
-
-def _shape(item: Field, value: str) -> str:
-    if not item.pattern or re.fullmatch(item.pattern, value):
-        return ""
-    return f"This does not look right. {item.help or 'Expected the form ' + item.example}".strip()
-
-
-_TEXT_RULES = (_length, _choice, _characters, _shape)
-
-
-def _with_defaults(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {item.name: item.default for item in fields if item.default}
-    return {**defaults, **{key: value for key, value in values.items() if value not in (None, "")}}
 
 
 def _made_fields(provider: type[Provider], values: Mapping[str, str]) -> dict[str, str]:

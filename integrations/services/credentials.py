@@ -133,13 +133,18 @@ def open_previous(integration: Integration, version: int) -> Secrets | None:
 
 
 def store(integration: Integration, values: Mapping[str, str], *, expires_at: datetime | None = None) -> Credential:
-    """Seal a new version and let it serve; the one before stays as `previous`. Runs in the caller's transaction."""
+    """
+    Seal a new version and let it serve; the one before stays as `previous`. Runs in the caller's transaction.
+
+    Only fields of the spec are kept: an instance's secrets may hold those of an OAuth app as well.
+    """
     last = integration.credentials.order_by("-version").first()
     for old in integration.credentials.filter(state=Credential.State.CURRENT):
         old.mark_previous()
         old.save(update_fields=["state"])
     version = (last.version if last else 0) + 1
-    kept = {name: value for name, value in values.items() if value}
+    fields = {item.name for item in integration.provider_class.spec.credentials}
+    kept = {name: value for name, value in values.items() if value and name in fields}
     main = _main_value(integration, kept)
     return Credential.objects.create(
         integration=integration,

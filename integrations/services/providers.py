@@ -14,9 +14,11 @@ from django.db import DatabaseError, transaction
 from audit.services import Actor
 from core import clock
 from core.secret import Secrets
+from dispatch.models import OAuthApp
 from integrations import registry
-from integrations.contract import CallReport, IntegrationContext, Provider
+from integrations.contract import AppContext, CallReport, IntegrationContext, Provider
 from integrations.models import Integration
+from integrations.outbound import destinations
 from integrations.outbound.calls import Report
 from integrations.outbound.gate import Gate
 from integrations.outbound.guard import Guard
@@ -24,6 +26,7 @@ from integrations.services import breakers
 from integrations.services.check_rows import call_row
 from integrations.services.credentials import Purpose, open_for, open_loaded, require_current
 from integrations.services.gates import gate_for
+from integrations.services.oauth_apps import secrets_of, with_app_secrets
 from meter import usage
 from tenants.context import current_schema, in_public, release_connection
 
@@ -60,7 +63,7 @@ def provider_for(integration: Integration, purpose: Purpose, *, actor: Actor | N
 
 def instance(integration: Integration, secrets: Secrets, *, reports: Report, gate: Gate | None = None) -> Provider:
     """
-    Make an instance that touches no database: for threads that run pure verbs.
+    Make an instance that touches no database: for threads that run pure verbs. Making it may ask for its app's row.
 
     :param reports: told of every call; whoever gathers them stores them, and moves breakers by `breakers.checked`
     :param gate: held to the limits, not to the breakers, unless given
@@ -76,7 +79,7 @@ def context_of(integration: Integration, secrets: Secrets) -> IntegrationContext
         provider=integration.provider,
         environment=integration.environment,
         settings=with_operator_settings(integration.settings),
-        secrets=secrets,
+        secrets=with_app_secrets(integration.provider, integration.settings, secrets),
         account_external_id=integration.account_external_id,
         webhook_url=integration.webhook_url,
     )
@@ -85,9 +88,13 @@ def context_of(integration: Integration, secrets: Secrets) -> IntegrationContext
 def unborn_provider(
     key: str, *, environment: str, settings_values: Mapping[str, Any], secrets: Secrets, reports: CallLog | None = None
 ) -> Provider:
-    """Return an instance for values of a form that is not stored yet."""
+    """Return an instance for values of a form, or of a dialog, that are not stored yet."""
     context = IntegrationContext(
-        id="", provider=key, environment=environment, settings=with_operator_settings(settings_values), secrets=secrets
+        id="",
+        provider=key,
+        environment=environment,
+        settings=with_operator_settings(settings_values),
+        secrets=with_app_secrets(key, settings_values, secrets),
     )
     guard = guard_for(context, reports=reports or CallLog("", key))
     release_connection()
@@ -117,6 +124,17 @@ def base_urls(key: str) -> Mapping[str, str]:
     if settings.SANDBOX:
         overrides.setdefault("", f"{settings.SANDBOX_URL}/{key}")
     return overrides
+
+
+def app_context(app: OAuthApp) -> AppContext:
+    """Tell a provider what it may know of an OAuth app: it holds plaintext, keep it inside one call."""
+    return AppContext(
+        provider=app.provider,
+        client_id=app.client_id,
+        secrets=secrets_of(app),
+        settings=app.settings,
+        base_urls=destinations.base_urls(registry.provider(app.provider).spec, base_urls(app.provider)),
+    )
 
 
 def with_operator_settings(values: Mapping[str, Any]) -> dict[str, Any]:
