@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from django.conf import settings
@@ -20,38 +19,29 @@ from django.utils.translation import gettext_noop
 
 from audit.services import Actor
 from core.errors import RegistryError, ValidationFailed
-from core.secret import Secret, Secrets
-from dispatch.inbox import open_app_secrets
+from core.secret import Secret
 from dispatch.models import OAuthApp, OAuthAttempt, OAuthStatus, Vendor
 from integrations import registry
 from integrations.contract import (
     Account,
-    AppContext,
-    Attempt,
     ConnectsByOAuth,
-    IntegrationContext,
-    OAuth2Auth,
-    Provider,
     ProviderError,
     TokenSet,
 )
 from integrations.contract.errors import Who
 from integrations.models import Integration
-from integrations.outbound.guard import Guard
 from integrations.services import connect as connecting
-from integrations.services import expiry, issues, links
+from integrations.services import expiry, issues, links, oauth_vendor
 from integrations.services import oauth_attempts as attempts
-from integrations.services.oauth_attempts import Bound, Dialog, Grant
+from integrations.services.connect import Granted
+from integrations.services.oauth_attempts import Bound, Grant
 from integrations.services.people import people_url
-from integrations.services.providers import CallLog, guard_for
-from tenants.context import in_organization, in_public_schema, release_connection, require_organization
+from tenants.context import in_organization, in_public_schema, require_organization
 from tenants.models import Organization
 
 SCOPES_MISSING = "scopes_missing"
 NOT_GRANTED = gettext_noop("Some rights were not granted: %(scopes)s. What needs them does not work.")
 GRANT_THEM = gettext_noop("Connect the account again and leave all rights switched on.")
-NO_APP = gettext_noop("This provider cannot be connected by login here: the operator has set up no application for it.")
-NO_LOGIN = gettext_noop("This provider has no login; connect it with its credentials.")
 DENIED = gettext_noop("The access was not granted, so nothing was connected. Start again if that was a mistake.")
 WRONG_ISSUER = gettext_noop("The answer came from another service than the one that was asked. Nothing was connected.")
 VENDOR_REFUSED = gettext_noop(
@@ -109,10 +99,10 @@ def start(wanted: Wanted, *, actor: Actor) -> Started:
 
     :raises ValidationFailed: the provider has no login, no application is set up, or a field cannot be used
     """
-    oauth_provider(wanted.provider)
+    oauth_vendor.oauth_provider(wanted.provider)
     app = app_of(wanted.provider)
     if app is None or _is_switched_off(wanted.provider):
-        raise ValidationFailed(NO_APP, errors={"provider": [NO_APP]})
+        raise ValidationFailed(oauth_vendor.NO_APP, errors={"provider": [oauth_vendor.NO_APP]})
     integration = wanted.integration
     if integration is not None:
         links.refuse_ended(integration)
@@ -135,18 +125,6 @@ def can_start(key: str) -> bool:
     """Whether accounts of a provider can be connected by login in the entered organization."""
     found = registry.find(key)
     return found is not None and issubclass(found, ConnectsByOAuth) and app_of(key) is not None
-
-
-def oauth_provider(key: str) -> type[Provider]:
-    """
-    Return a provider whose accounts are connected by login.
-
-    :raises ValidationFailed: there is none, or it has no login
-    """
-    found = registry.provider(key)
-    if not issubclass(found, ConnectsByOAuth):
-        raise ValidationFailed(NO_LOGIN, errors={"provider": [NO_LOGIN]})
-    return found
 
 
 def app_of(key: str) -> OAuthApp | None:
@@ -186,18 +164,15 @@ def open_dialog(attempt: OAuthAttempt, *, browser: str, language: str) -> Bound:
 
     :raises RegistryError: the run is another browser's, or over
     """
-    with_pkce = _has_pkce(oauth_provider(attempt.provider))
-    return attempts.bind(attempt, browser=browser, language=language, with_pkce=with_pkce, dialog=_dialog_of(attempt))
+    with_pkce = oauth_vendor.has_pkce(oauth_vendor.oauth_provider(attempt.provider))
+    return attempts.bind(
+        attempt, browser=browser, language=language, with_pkce=with_pkce, dialog=oauth_vendor.dialog_of(attempt)
+    )
 
 
 def dialog_origin(attempt: OAuthAttempt) -> str:
     """Return the origin of a run's dialog, before it is opened."""
-    return attempts.origin_of(_dialog_of(attempt)("", ""))
-
-
-def callback_url(key: str) -> str:
-    """Return where a vendor sends browsers back; registered at the vendor character by character."""
-    return f"{settings.PUBLIC_URL}/oauth/{key}/callback/"
+    return attempts.origin_of(oauth_vendor.dialog_of(attempt)("", ""))
 
 
 def finish(attempt: OAuthAttempt, returned: Returned, *, state: str, browser: str) -> OAuthAttempt:
@@ -210,7 +185,7 @@ def finish(attempt: OAuthAttempt, returned: Returned, *, state: str, browser: st
     attempts.claim(attempt, browser=browser)
     with in_organization(attempt.organization_schema), _ended_when_refused(attempt):
         _refuse_answer(attempt, returned)
-        grant = _exchange(attempt, Secret(returned.code), state=state)
+        grant = oauth_vendor.exchange(attempt, Secret(returned.code), state=state)
         grant = Grant(tokens=grant.tokens, accounts=_fitting(attempt, grant.accounts))
         if len(grant.accounts) == 1:
             _connect(attempt, grant.tokens, grant.accounts[0])
@@ -249,49 +224,6 @@ def _is_switched_off(key: str) -> bool:
     return Vendor.objects.filter(provider=key, is_enabled=False).exists()
 
 
-def _has_pkce(provider: type[Provider]) -> bool:
-    auth = provider.spec.auth
-    return isinstance(auth, OAuth2Auth) and auth.pkce
-
-
-def _asked_scopes(provider: type[Provider]) -> tuple[str, ...]:
-    auth = provider.spec.auth
-    return auth.scopes if isinstance(auth, OAuth2Auth) else ()
-
-
-def _dialog_of(attempt: OAuthAttempt) -> Dialog:
-    provider = oauth_provider(attempt.provider)
-    context = _context_of(attempt)
-
-    def dialog(state: str, challenge: str) -> str:
-        run = Attempt(
-            state=state,
-            redirect_uri=callback_url(attempt.provider),
-            scopes=_asked_scopes(provider),
-            code_challenge=challenge,
-        )
-        return cast(type[ConnectsByOAuth], provider).authorize_url(context, run)
-
-    return dialog
-
-
-def _context_of(attempt: OAuthAttempt) -> AppContext:
-    """Open the application of a run, which must still be enabled; runs anywhere."""
-    with in_public_schema():
-        app = OAuthApp.objects.filter(pk=attempt.app_id, is_enabled=True).first()
-    if app is None:
-        raise ValidationFailed(NO_APP)
-    secrets = open_app_secrets(app) if app.sealed_secrets else Secrets({})
-    return AppContext(provider=app.provider, client_id=app.client_id, secrets=secrets, settings=app.settings)
-
-
-def _guard(attempt: OAuthAttempt, app: AppContext) -> Guard:
-    context = IntegrationContext(
-        id="", provider=app.provider, environment=attempt.environment, settings=app.settings, secrets=app.secrets
-    )
-    return guard_for(context, reports=CallLog("", app.provider))
-
-
 @contextmanager
 def _ended_when_refused(attempt: OAuthAttempt) -> Iterator[None]:
     """A refusal ends the run: its state and code are spent, whatever comes next begins anew."""
@@ -318,22 +250,6 @@ def _refuse_answer(attempt: OAuthAttempt, returned: Returned) -> None:
         raise AnswerRefused(VENDOR_REFUSED)
 
 
-def _exchange(attempt: OAuthAttempt, code: Secret, *, state: str) -> Grant:
-    """Trade the code for tokens and ask whose they are; no transaction is open meanwhile."""
-    provider = cast(type[ConnectsByOAuth], oauth_provider(attempt.provider))
-    app = _context_of(attempt)
-    guard = _guard(attempt, app)
-    run = Attempt(
-        state=state,
-        redirect_uri=callback_url(attempt.provider),
-        code=code,
-        code_verifier=attempts.open_verifier(attempt),
-    )
-    release_connection()
-    tokens = provider.exchange_code(app, guard, run)
-    return Grant(tokens=tokens, accounts=provider.list_accounts(app, guard, tokens))
-
-
 def _fitting(attempt: OAuthAttempt, accounts: Sequence[Account]) -> Sequence[Account]:
     """Keep what may be connected: of a reconnect, the account that it had."""
     if not accounts:
@@ -353,17 +269,19 @@ def _existing(attempt: OAuthAttempt) -> Integration | None:
 def _connect(attempt: OAuthAttempt, tokens: TokenSet, account: Account) -> None:
     """Connect through the form's pipeline, then keep what only the dialog knew."""
     existing, actor = _existing(attempt), attempts.actor_of(attempt)
-    values, places = _credentials(attempt.provider, tokens), dict(account.settings)
+    values = _credentials(attempt.provider, tokens)
+    granted = Granted(app_id=attempt.app_id, settings=account.settings)
     if existing is not None:
-        integration = connecting.reconnect(existing, credentials=values, settings=places, actor=actor)
+        integration = connecting.reconnect(existing, credentials=values, actor=actor, granted=granted)
     else:
         integration = connecting.connect(
             provider=attempt.provider,
             name=(attempt.name or account.label)[:120],
             environment=attempt.environment,
             credentials=values,
-            settings=places,
+            settings={},
             actor=actor,
+            granted=granted,
         )
     _keep(attempt, integration, tokens)
 
@@ -378,7 +296,7 @@ def _credentials(key: str, tokens: TokenSet) -> Mapping[str, str]:
 @transaction.atomic
 def _keep(attempt: OAuthAttempt, integration: Integration, tokens: TokenSet) -> None:
     """Note when the tokens end, what was granted, and that the run has ended."""
-    asked = _asked_scopes(integration.provider_class)
+    asked = oauth_vendor.asked_scopes(integration.provider_class)
     attempt.granted_scopes = list(tokens.scopes)
     attempt.missing_scopes = sorted(set(asked) - set(tokens.scopes)) if tokens.scopes else []
     fresh = Integration.objects.select_for_update().get(pk=integration.pk)
