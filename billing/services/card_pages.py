@@ -49,9 +49,14 @@ LIFE = timedelta(hours=24)
 KEPT_S = 30 * 24 * 3600
 """How long an address still tells how the payment ended."""
 
+EXPIRE = "card_page.expire"
+"""The kind of outside work that ends a payment whose page nobody used."""
+
 PUBLIC_KEY = "public_key"
 
 _SALT = "billing.card_page"
+
+_AFTER = timedelta(seconds=1)
 
 _LEFT_TO_THE_PAGE = frozenset({("card.token", "card_missing"), ("payer.tax_id", "payer_incomplete")})
 """What a provider misses before the payer has seen the page: field and reason."""
@@ -88,6 +93,9 @@ def begin(payment: Payment, request: PaymentRequest, *, actor: Actor) -> Payment
     payment.next_action = _next_action(payment)
     with transaction.atomic():
         if insert_new([payment]):
+            outbox.add(
+                EXPIRE, link_id=payment.integration_id, object_id=str(payment.pk), due_at=payment.expires_at + _AFTER
+            )
             _record("payment.created", payment, actor)
             return payment
     rows = Payment.objects.select_related("integration", "customer")
@@ -160,16 +168,19 @@ def reopen(payment: Payment, error: dict[str, str]) -> Payment:
     Let the payer try another card, after one that certainly was not charged.
 
     A payment that the vendor made and declined moves, with its evidence, to a row of its own: later news of it find it
-    there by the vendor's id, and news of the next card find this row by ours. Where money came, nothing changes.
+    there by the vendor's id, and news of the next card find this row by ours. Where money came, nothing changes; where
+    the page's time is over, the payment ends as failed.
     """
     with transaction.atomic():
         locked = Payment.objects.select_for_update(of=("self",)).select_related("integration").get(pk=payment.pk)
         if not (locked.status == PaymentStatus.FAILED or _is_in_flight(locked)):
             return locked
-        if locked.external_id:
+        is_over = locked.expires_at is None or clock.now() >= locked.expires_at
+        if locked.external_id and not is_over:
             _set_aside(locked)
-        locked.status, locked.error, locked.intended_at = PaymentStatus.REQUIRES_ACTION, error, None
-        locked.next_action = _next_action(locked)
+        locked.status = PaymentStatus.FAILED if is_over else PaymentStatus.REQUIRES_ACTION
+        locked.next_action = None if is_over else _next_action(locked)
+        locked.error, locked.intended_at = error, None
         locked.save()
         _publish(locked)
     return locked

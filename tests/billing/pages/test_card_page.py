@@ -15,6 +15,7 @@ from audit.models import AuditEntry
 from billing.contract import CardToken, PaymentStatus
 from billing.models import Evidence, Payment, Source
 from billing.pages.charging import finish
+from billing.pages.outbox import EXPIRE
 from billing.providers._mercadopago_states import payment_state
 from billing.services import card_pages
 from billing.services.applying import apply_state
@@ -144,6 +145,30 @@ class TestShowing:
         assert "no longer open" in shown.content.decode()
         assert answer.status_code == 409
         assert charges(shop) == []
+
+    def test_what_nobody_used_ends_by_itself(self, organization: Any, waiting: Any, read: Any) -> None:
+        payment = waiting()
+        entry = OutboxEntry.objects.get(kind="card_page.expire", object_id=str(payment.pk))
+
+        with in_organization(organization):
+            EXPIRE.settle(entry, None, None)
+            assert read(payment).status == "requires_action"
+            with clock.shifted(card_pages.LIFE + timedelta(seconds=2)):
+                EXPIRE.settle(entry, None, None)
+
+        assert (read(payment).status, read(payment).next_action) == ("expired", None)
+
+    def test_a_card_that_is_declined_after_the_time_ends_the_payment(
+        self, organization: Any, waiting: Any, read: Any
+    ) -> None:
+        payment = waiting()
+        declined = {"code": "x", "reason": "payment_declined", "message": "Declined."}
+        with in_organization(organization):
+            assert card_pages.claim(payment, installments=1, actor=ACTOR)
+            with clock.shifted(card_pages.LIFE + timedelta(seconds=2)):
+                card_pages.reopen(payment, declined)
+
+        assert (read(payment).status, read(payment).error) == ("failed", declined)
 
     def test_a_page_that_was_closed_takes_no_card(
         self, organization: Any, waiting: Any, give: Any, read: Any, shop: Shop
