@@ -140,6 +140,9 @@ class Vendor:
     orchards: list[str] = field(default_factory=lambda: ["north"])
     environment: str = "test"
     scope: str = "pick water"
+    tokens: Mapping[str, str] = field(
+        default_factory=lambda: {"access_token": "oat_test_17", "refresh_token": "ort_test_17"}
+    )
     asked: list[Mapping[str, str]] = field(default_factory=list)
     hits: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
@@ -178,7 +181,7 @@ class Vendor:
             made, form["redirect_uri"],
         ):  # fmt: skip
             return 400, {"error": "invalid_grant"}
-        return 200, {"access_token": "oat_test_17", "refresh_token": "ort_test_17", "scope": self.scope}
+        return 200, {**self.tokens, "scope": self.scope}
 
 
 class Running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -35,6 +36,11 @@ def nothing_stored(organization: Any, request: pytest.FixtureRequest) -> Any:
             assert not Integration.objects.exists()
         assert not Link.objects.filter(organization_schema=organization.schema_name).exists()
         assert not AccountClaim.objects.filter(organization_schema=organization.schema_name).exists()
+
+
+def requests_of(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return the records that carry the request, as an error report would read it."""
+    return [entry for entry in caplog.records if hasattr(entry, "request")]
 
 
 def exchanges(vendor: Vendor) -> int:
@@ -180,6 +186,21 @@ class TestAnswer:
 
         assert page.status_code == 422
         assert OAuthAttempt.objects.get().error_code == "provider_authentication_failed"
+
+    def test_that_crashes_us_leaves_its_code_in_no_log(
+        self, at_vendor: Callable[..., str], browser: Browser, vendor: Vendor, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        vendor.tokens = {}
+        browser.client.raise_request_exception = False
+        address = vendor.allow(at_vendor())
+
+        assert browser.get(address).status_code == 500
+        assert browser.get(address).status_code == 409
+        assert "Internal Server Error: /oauth/orchard/callback/" in caplog.text
+        for value in parse_qs(urlsplit(address).query).values():
+            assert value[0] not in caplog.text
+            assert all(value[0] not in str(vars(entry.__dict__.get("request"))) for entry in requests_of(caplog))
 
     def test_of_a_login_without_accounts_connects_nothing(
         self, at_vendor: Callable[..., str], browser: Browser, vendor: Vendor

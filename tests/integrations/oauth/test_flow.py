@@ -72,6 +72,17 @@ class TestConsent:
         assert (cookie["secure"], cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, True, "Lax", "/")
         assert cookie["domain"] == ""
 
+    def test_sets_a_plain_cookie_where_there_is_no_https(
+        self, begin: Callable[..., str], browser: Browser, settings: Any
+    ) -> None:
+        settings.SESSION_COOKIE_SECURE = False
+
+        answer = browser.press(begin())
+
+        (name,) = [name for name in answer.cookies if "oauth" in name]
+        assert name.startswith("oauth-")
+        assert not answer.cookies[name]["secure"]
+
     def test_asks_the_vendor_for_what_the_spec_says(self, at_vendor: Callable[..., str]) -> None:
         query = parse_qs(urlsplit(at_vendor()).query)
 
