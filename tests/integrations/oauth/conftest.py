@@ -20,6 +20,7 @@ from integrations.services import oauth
 from integrations.services.oauth import Wanted
 from tenants.context import in_organization
 from tests.integrations.oauth.orchard import CLIENT_ID, CLIENT_SECRET, OrchardProvider, Running, Vendor
+from vault.services import seal_platform_secret
 
 PUBLIC = "https://registry.example"
 
@@ -56,6 +57,12 @@ class Browser:
 def _path(url: str) -> str:
     assert url.startswith(("/", PUBLIC)), url
     return url.removeprefix(PUBLIC)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sealing() -> None:
+    """Seal once before any test changes settings: the library writes its defaults there, and they would be undone."""
+    seal_platform_secret("test", label="test")
 
 
 @pytest.fixture
