@@ -23,5 +23,6 @@ class BillingConfig(AppConfig):
             "payment.settle": "billing.outbox.SETTLE_PAYMENT",
             "refund.send": "billing.outbox.SEND_REFUND",
             "billing.read": "billing.outbox.READ_OBJECT",
+            "card_page.expire": "billing.pages.outbox.EXPIRE",
         },
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from billing.contract import AnyState, ObjectKind, PaymentState, ReadsBilling, RefundState, TakesPayments
-from billing.models import Payment, Refund, Source, VendorObject
+from billing.models import Origin, Payment, Refund, Source, VendorObject
 from billing.services import payments, refunds, settling
 from billing.services.applying import apply_state
 from billing.services.outcomes import NOT_CREATED, Outcome, fail_payment, fail_refund, outcome_of
@@ -57,7 +57,7 @@ class SettlePayment:
         if not result.was_asked:
             return
         payment = _payment(entry)
-        if result.state is not None:
+        if result.state is not None and not _is_anothers(payment, result.state):
             payments.take_answer(payment, result.state, source=Source.QUERY)
         elif settling.is_last(entry):
             fail_payment(payment, NotFound("no look found it", next_action=_MAKE_ANEW), reason=NOT_CREATED)
@@ -140,6 +140,12 @@ _MAKE_ANEW = "The provider has no such payment: make a new one."
 
 def _payment(entry: OutboxEntry) -> Payment:
     return Payment.objects.select_related("integration", "customer").get(pk=entry.object_id)
+
+
+def _is_anothers(payment: Payment, state: PaymentState) -> bool:
+    """Whether a search by our reference found a card that was declined before this one (card pages)."""
+    others = Payment.objects.filter(integration=payment.integration, external_id=state.external_id)
+    return others.exclude(pk=payment.pk).exclude(origin=Origin.VENDOR).exists()
 
 
 def _refund(entry: OutboxEntry) -> Refund:

@@ -62,7 +62,7 @@ def apply_state(
         signs_body=is_signed and webhook is not None and webhook.signs_body,
         is_fetched=is_fetched,
     )
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         return _APPLY[type(state)](claim, state, row)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.db.models import Q
+
 from billing import usage
 from billing.contract import DisputeStatus, NextAction, ObjectKind, PaymentState, PaymentStatus
 from billing.models import CheckoutSession, Customer, Dispute, Evidence, Origin, Payment, Refund
@@ -46,11 +48,10 @@ def apply(claim: Claim, state: PaymentState, row: Payment | None) -> Payment | N
         keep(claim, steps, payment=payment)
         return None
     if payment is None:
-        payment = _made(claim.integration, state)
+        payment = _fresh(claim.integration, state)
     else:
         _name(payment, state)
-    _move(claim, steps, payment, state)
-    return payment
+    return _move(claim, steps, payment, state)
 
 
 def find_by_any_id(integration: Integration, external_id: str) -> Payment | None:
@@ -73,21 +74,26 @@ def settle_refunded(payment: Payment, refunded_minor: int) -> None:
 
 
 def settle_disputes(payment: Payment) -> None:
-    """Write what the payment's disputes make of it; the payment is locked."""
-    settle_refunded(payment, payment.amount_refunded_minor)
+    """Write what the payment's disputes make of it; the payment is locked. One that was won is asked for elsewhere."""
+    if payment.status not in MONEY_IN or not _has_lost(payment):
+        return
+    before = _shown(payment)
+    payment.status = PaymentStatus.CHARGED_BACK
+    payment.save()
+    _tell(payment, before)
 
 
 def _find(integration: Integration, state: PaymentState) -> Payment | None:
-    found = rows.find(Payment, integration, state)
-    if found is None:
-        ids = (state.external_id, *state.aliases)
-        found = next(filter(None, (find_by_any_id(integration, name) for name in ids)), None)
-    return found
+    """Return the locked row of a state: by the vendor's id, by ours that the vendor carries, or by an alias."""
+    names, ours = _ids(state), rows.as_uuid(state.reference)
+    wanted = Q(external_id__in=names) | Q(aliases__overlap=names) | Q(pk=ours, external_id="")
+    found = list(Payment.objects.select_for_update().filter(wanted, integration=integration))
+    return min(found, key=lambda row: (row.external_id != names[0], row.pk != ours), default=None)
 
 
-def _made(integration: Integration, state: PaymentState) -> Payment:
-    """Make the row of a payment that was not made through us."""
-    fresh = Payment(
+def _fresh(integration: Integration, state: PaymentState) -> Payment:
+    """Begin the row of a payment that was not made through us."""
+    return Payment(
         id=new_id(),
         integration=integration,
         external_id=state.external_id[:LONGEST_ID],
@@ -96,11 +102,13 @@ def _made(integration: Integration, state: PaymentState) -> Payment:
         amount_minor=state.amount_minor,
         currency=state.currency,
     )
-    payment = rows.made(fresh)
-    if payment is fresh:
-        unattached = Dispute.objects.filter(integration=integration, payment=None)
-        unattached.filter(payment_external_id__in=_ids(state)).update(payment=payment)
-    return payment
+
+
+def _attach_disputes(payment: Payment, state: PaymentState) -> None:
+    """Give a new payment the disputes that came before it."""
+    unattached = Dispute.objects.filter(integration=payment.integration, payment=None)
+    if unattached.filter(payment_external_id__in=_ids(state)).update(payment=payment):
+        settle_disputes(payment)
 
 
 def _name(payment: Payment, state: PaymentState) -> None:
@@ -114,26 +122,31 @@ def _name(payment: Payment, state: PaymentState) -> None:
             twin.delete()
 
 
-def _move(claim: Claim, steps: list[Step], payment: Payment, state: PaymentState) -> None:
+def _move(claim: Claim, climbed: list[Step], payment: Payment, state: PaymentState) -> Payment:
     age = rows.age(state, payment)
     if age is Age.OLDER:
-        keep(claim, steps, payment=payment, note="older than what is known")
-        return
+        keep(claim, climbed, payment=payment, note="older than what is known")
+        return payment
     _follow_vendor(payment, state)
-    steps = [*steps, weigh(state, payment)]
-    before = _shown(payment)
+    steps = [*climbed, weigh(state, payment)]
+    before, is_new = _shown(payment), payment._state.adding
     if not stands(steps):
         _write_wrong_amount(payment, state, steps[-1])
     elif age is Age.SAME_MOMENT and _is_behind(payment, state):
         keep(claim, steps, payment=payment, note="of the same moment as what is known, and behind it")
-        return
+        return payment
     else:
         _write(payment, state)
     rows.mark(payment, state)
-    payment.save()
-    moved_to = payment.status if payment.status != before["status"] else ""
-    keep(claim, steps, payment=payment, moved_to=moved_to)
+    if is_new and (faster := rows.made(payment)) is not payment:
+        return _move(claim, climbed, faster, state)
+    if not is_new:
+        payment.save()
+    keep(claim, steps, payment=payment, moved_to=payment.status if payment.status != before["status"] else "")
     _tell(payment, before)
+    if is_new:
+        _attach_disputes(payment, state)
+    return payment
 
 
 def _is_behind(payment: Payment, state: PaymentState) -> bool:
@@ -220,6 +233,13 @@ def _money_status(payment: Payment, status: PaymentStatus, refunded_minor: int) 
 
 
 def _is_lost(payment: Payment) -> bool:
+    """Whether a bank took it back; asked only when it may be: a lost dispute settles a payment that was paid."""
+    if payment._state.adding or payment.status in MONEY_IN - {PaymentStatus.CHARGED_BACK}:
+        return False
+    return _has_lost(payment)
+
+
+def _has_lost(payment: Payment) -> bool:
     return Dispute.objects.filter(payment=payment, status=DisputeStatus.LOST).exists()
 
 

@@ -25,7 +25,7 @@ from billing.contract import (
     TakesPayments,
 )
 from billing.models import Origin, Payment, Source
-from billing.services import customers, rules
+from billing.services import card_pages, customers, rules
 from billing.services.applying import apply_state
 from billing.services.outcomes import Outcome, fail_payment, outcome_of, request_key, require_same
 from billing.services.payment_states import OPEN
@@ -95,6 +95,8 @@ def create_payment(
     known = _repeated(row)
     if known is not None and not _was_not_sent(known):
         return known
+    if card_pages.serves(integration, method=method, card=card, return_url=return_url):
+        return card_pages.begin(row, vendor_request(row), actor=actor)
     return _make(row, known=known, card=card, actor=actor)
 
 
@@ -105,6 +107,8 @@ def cancel_payment(payment: Payment, *, actor: Actor) -> Payment:
     :raises Conflict: it was paid, is over, or the vendor has not confirmed it yet
     :raises ProviderError: the vendor could not be asked; what became of it is read later
     """
+    if card_pages.waits(payment) and card_pages.close(payment, status=PaymentStatus.CANCELED, actor=actor):
+        return Payment.objects.select_related("integration", "customer").get(pk=payment.pk)
     if payment.status not in OPEN:
         raise Conflict(f"This payment is {payment.status}: only one that nobody has paid can be canceled.")
     if not payment.external_id:
