@@ -17,6 +17,7 @@ from urllib.parse import quote
 from billing.providers._pix_spec import SCOPES
 from core.secret import Secret
 from integrations.contract import (
+    AUTHORIZE,
     IntegrationContext,
     Misconfigured,
     NotFound,
@@ -124,9 +125,7 @@ class Bank:
         if secret := self._secrets.get("client_secret"):
             pair = base64.b64encode(f"{client_id}:{secret.reveal()}".encode()).decode()
             headers["Authorization"] = f"Basic {pair}"
-        response = self._outbound.request(
-            "POST", "", operation="authorize", role="token_url", headers=headers, data=form
-        )
+        response = self._outbound.request("POST", "", operation=AUTHORIZE, role="token_url", headers=headers, data=form)
         return read_json_object(response.body)
 
 

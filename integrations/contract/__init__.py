@@ -31,7 +31,7 @@ from integrations.contract.errors import (
     UnexpectedResponse,
 )
 from integrations.contract.limits import LimitReading, read_common_limits
-from integrations.contract.provider import Outbound, Provider
+from integrations.contract.provider import AUTHORIZE, Outbound, Provider
 from integrations.contract.results import (
     Account,
     AccountKey,
@@ -72,6 +72,7 @@ from integrations.contract.spec import (
 )
 
 __all__ = [
+    "AUTHORIZE",
     "Account",
     "AccountKey",
     "AnswersChallenge",

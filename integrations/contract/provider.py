@@ -11,6 +11,9 @@ from integrations.contract.limits import LimitReading, read_common_limits
 from integrations.contract.results import Account, CheckResult, IntegrationContext, OutboundResponse, VendorError
 from integrations.contract.spec import ProviderSpec, Scope
 
+AUTHORIZE = "authorize"
+"""The operation of a call that only fetches a short token: its success proves nothing of what it is fetched for."""
+
 
 class Outbound(Protocol):
     """

@@ -24,7 +24,7 @@ from core.pace import scaled
 from dispatch.failing import note_failure, note_success
 from dispatch.models import BreakerState, Link, Vendor
 from dispatch.waker import wake
-from integrations.contract import CallReport, Unavailable
+from integrations.contract import AUTHORIZE, CallReport, Unavailable
 from integrations.models import Integration
 from integrations.outbound.breaker import (
     BREAKER_OPEN,
@@ -116,6 +116,8 @@ class Circuit:
 
     def observe(self, report: CallReport) -> None:
         """Move the breakers by what a call did, in the transaction that stores the call."""
+        if report.operation == AUTHORIZE and not report.error:
+            return
         if report.error in COUNTED:
             self._note_failing(report.error)
             self._failed()
@@ -309,14 +311,17 @@ _STANDING = """
 _EVIDENCE = """
     WITH latest AS (
         SELECT at, error_class = ANY(%(counted)s) AS failed FROM meter_call
-        WHERE link_id = %(link)s AND day >= %(day)s ORDER BY at DESC LIMIT %(in_a_row)s
+        WHERE link_id = %(link)s AND day >= %(day)s AND NOT (operation = %(authorize)s AND error_class = '')
+        ORDER BY at DESC LIMIT %(in_a_row)s
     ), recent AS (
         SELECT error_class = ANY(%(counted)s) AS failed FROM meter_call
         WHERE link_id = %(link)s AND day >= %(day)s AND at >= %(since)s
+            AND NOT (operation = %(authorize)s AND error_class = '')
     )
     SELECT (SELECT count(*) FILTER (WHERE failed) FROM latest), count(*), count(*) FILTER (WHERE failed) FROM recent
 """
-"""Both parts walk the index by link and time; of the days only today's and yesterday's partitions are opened."""
+"""Both parts walk the index by link and time; of the days only today's and yesterday's partitions are opened.
+A token that was fetched is no success between two failures of what it was fetched for."""
 
 _VENDORS = """
     SELECT provider, count(*), count(*) FILTER (WHERE error_class = ANY(%s)),
@@ -336,6 +341,7 @@ def _evidence(link_id: UUID, now: datetime) -> Evidence:
         "since": since,
         "day": (now - timedelta(days=1)).date(),
         "in_a_row": IN_A_ROW,
+        "authorize": AUTHORIZE,
     }
     with connection.cursor() as cursor:
         cursor.execute(_EVIDENCE, names)

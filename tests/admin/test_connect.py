@@ -64,7 +64,7 @@ class TestConnect:
         answer = owner.post(CONNECT, _filled(vendor))
 
         with in_organization(organization):
-            row = Integration.objects.get()
+            row = Integration.objects.get(provider="whatsapp")
         assert answer.status_code == 302
         assert answer["Location"].endswith(f"/integrations/integration/{row.pk}/change/")
         assert (row.name, row.health) == ("Orders", "healthy")
@@ -99,7 +99,7 @@ class TestConnect:
 
         vendor.play("ok")
         with in_organization(other_place.organization):
-            theirs = Integration.objects.get()
+            theirs = Integration.objects.get(provider="whatsapp")
             links.claim_accounts(theirs, [AccountKey(value="phone_number:100000000000001")])
 
         answer = owner.post(CONNECT, _filled(vendor))
@@ -154,19 +154,19 @@ class TestActions:
             owner.get(place.url("integrations/integration/{integration}/" + action + "/"))
 
         with in_organization(place.organization):
-            assert Integration.objects.get().status == "active"
+            assert Integration.objects.get(provider="whatsapp").status == "active"
 
     def test_disables_enables_and_renames(self, place: Place, owner: Client) -> None:
         address = place.url("integrations/integration/{integration}/")
 
         owner.post(f"{address}disable/")
         with in_organization(place.organization):
-            assert Integration.objects.get().status == "disabled"
+            assert Integration.objects.get(provider="whatsapp").status == "disabled"
         owner.post(f"{address}enable/")
         owner.post(f"{address}rename/", {"name": "Renamed"})
 
         with in_organization(place.organization):
-            row = Integration.objects.get()
+            row = Integration.objects.get(provider="whatsapp")
         assert (row.status, row.name) == ("active", "Renamed")
 
     def test_disconnects_after_asking_and_destroys_the_credential(
@@ -182,7 +182,7 @@ class TestActions:
 
         assert "credential is destroyed" in asked
         with in_organization(place.organization):
-            row = Integration.objects.get()
+            row = Integration.objects.get(provider="whatsapp")
             assert row.status == "disconnected"
             assert row.credentials.get().sealed is None
 

@@ -237,6 +237,8 @@ class TestFailure:
         assert Link.objects.get(pk=inside_shop.integration.pk).next_refresh_at is not None
         inside_shop.merchant.refresh_token, inside_shop.merchant.access_token = kept
         with clock.shifted(timedelta(minutes=2)):
+            assert tokens.refresh_due_links() == 0  # the vendor is left alone until it is well
+            Vendor.objects.update(incident="", incident_class="")
             assert tokens.refresh_due_links() == 1
         assert states(inside_shop.integration)[-1] == (2, "current", True)
 

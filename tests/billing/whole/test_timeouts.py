@@ -27,8 +27,6 @@ GIVE_BACK = {
     "mercadopago": "POST /v1/payments/{payment_id}/refunds",
     "pix": "PUT /pix/{e2eid}/devolucao/{refund_id}",
 }
-AT_THE_DOOR = CREATE | {"pix": "POST /oauth/token"}
-"""The first call of a payment. A bank's token, if it came, would be an answer between two failures."""
 
 
 @pytest.fixture(autouse=True)
@@ -121,17 +119,17 @@ class TestPayment:
         assert len(at_vendor(any_shop)) == 1
 
     def test_is_not_sent_while_the_breaker_is_open(self, any_shop: Shop) -> None:
-        any_shop.spoil("500", AT_THE_DOOR[any_shop.provider], times=5, moment="before", status=503)
+        any_shop.spoil("500", CREATE[any_shop.provider], times=5, moment="before", status=503)
         for _ in range(5):
             payment_or_error(any_shop)
-        sent = any_shop.calls(AT_THE_DOOR[any_shop.provider])
+        sent = any_shop.calls(CREATE[any_shop.provider])
 
         with pytest.raises(Unavailable):
             any_shop.pay()
 
         last = any_shop.rows(Payment)[-1]
         assert (last.status, last.error["reason"]) == ("failed", "not_sent")
-        assert any_shop.calls(AT_THE_DOOR[any_shop.provider]) == sent
+        assert any_shop.calls(CREATE[any_shop.provider]) == sent
         assert at_vendor(any_shop) == []
 
 

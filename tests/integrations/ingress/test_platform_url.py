@@ -120,7 +120,7 @@ class TestPlatformUrl:
         assert client.get(PATH, {**query, "hub.verify_token": "x"}).status_code == 403
 
     def test_a_provider_without_a_shared_callback_has_no_platform_url(self, post):
-        assert post("/webhooks/stripe/", text_message(), secret=PLATFORM_SECRET).status_code == 404
+        assert post("/webhooks/pix/", text_message(), secret=PLATFORM_SECRET).status_code == 404
 
     def test_garbage_becomes_a_dead_letter(self, post):
         post(PATH, b"[1, 2]", secret=PLATFORM_SECRET)
