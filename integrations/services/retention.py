@@ -21,6 +21,7 @@ from dispatch.models import (
     RefusedRequest,
     WebhookDelivery,
 )
+from integrations.services import oauth_attempts
 from meter.partitions import drop_old_partitions, make_partitions
 from notifications.models import Notification, OwedMail
 
@@ -57,6 +58,7 @@ def sweep() -> dict[str, int]:
         "dead_letters": bodies.filter(status=DeliveryStatus.DEAD, received_at__lt=now - KEEP_DEAD).update(
             sealed_body=None
         ),
+        "logins": oauth_attempts.forget_expired(),
     }
     gone["deliveries"] = _delete(
         WebhookDelivery.objects.filter(status__in=FINISHED_DELIVERIES, received_at__lt=now - KEEP_ROWS)
