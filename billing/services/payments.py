@@ -104,12 +104,14 @@ def cancel_payment(payment: Payment, *, actor: Actor) -> Payment:
     """
     Cancel a payment that nobody has paid.
 
+    One that failed or whose time is over may still be payable at the vendor: there the vendor decides.
+
     :raises Conflict: it was paid, is over, or the vendor has not confirmed it yet
     :raises ProviderError: the vendor could not be asked; what became of it is read later
     """
     if card_pages.waits(payment) and card_pages.close(payment, status=PaymentStatus.CANCELED, actor=actor):
         return Payment.objects.select_related("integration", "customer").get(pk=payment.pk)
-    if payment.status not in OPEN:
+    if payment.status not in OPEN and not (payment.status in _MAY_BE_PAYABLE and payment.external_id):
         raise Conflict(f"This payment is {payment.status}: only one that nobody has paid can be canceled.")
     if not payment.external_id:
         raise Conflict("The provider has not confirmed this payment yet. Ask again shortly.")
@@ -119,7 +121,7 @@ def cancel_payment(payment: Payment, *, actor: Actor) -> Payment:
     release_connection()
     try:
         with watching(payment.integration):
-            state = provider.cancel_payment(payment.external_id, idempotency_key=f"{payment.pk}:cancel")
+            state = provider.cancel_payment(payment.external_id, idempotency_key=str(new_id()))
     except ProviderError as error:
         read_row_later(payment, ObjectKind.PAYMENT, due_at=clock.now())
         if isinstance(error, RequestRejected):
@@ -128,6 +130,10 @@ def cancel_payment(payment: Payment, *, actor: Actor) -> Payment:
             ) from error
         raise
     return take_answer(payment, state)
+
+
+_MAY_BE_PAYABLE = frozenset({PaymentStatus.FAILED, PaymentStatus.EXPIRED})
+"""States of ours in which the vendor may still take money: at Stripe an intent waits for another card."""
 
 
 def vendor_request(payment: Payment, *, card: CardToken | None = None) -> PaymentRequest:

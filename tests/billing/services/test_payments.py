@@ -323,7 +323,7 @@ class TestCancelPayment:
         assert payment.status == "canceled"
         assert AuditEntry.objects.filter(action="payment.cancel_requested").exists()
 
-    @pytest.mark.parametrize("status", ["succeeded", "failed", "expired", "canceled", "refunded"])
+    @pytest.mark.parametrize("status", ["succeeded", "canceled", "refunded", "charged_back"])
     def test_is_refused_when_it_is_over(self, pay: Any, till: Any, actor: Any, status: str) -> None:
         payment = pay()
         payment.status = status
@@ -331,6 +331,23 @@ class TestCancelPayment:
         with pytest.raises(Conflict):
             services.cancel_payment(payment, actor=actor)
         assert till.count("POST /payments/pay_1/cancel") == 0
+
+    @pytest.mark.parametrize("status", ["failed", "expired"])
+    def test_the_vendor_decides_of_one_that_failed_by_a_key_of_its_own(
+        self, pay: Any, till: Any, actor: Any, status: str
+    ) -> None:
+        payment = pay()
+        Payment.objects.update(status=status)
+        payment.refresh_from_db()
+
+        assert services.cancel_payment(payment, actor=actor).status == "canceled"
+
+        Payment.objects.update(status="failed", external_id="")
+        payment.refresh_from_db()
+        with pytest.raises(Conflict):
+            services.cancel_payment(payment, actor=actor)
+        assert till.count("POST /payments/pay_1/cancel") == 1
+        assert not [key for key in till.answers if key.startswith(str(payment.pk)) and key != str(payment.pk)]
 
     def test_a_payer_who_was_faster_is_a_conflict_and_is_read(self, pay: Any, till: Any, actor: Any, work: Any) -> None:
         payment = pay()
