@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
+from uuid import UUID
 
 import vault.services as vault
 from billing.contract import PaymentStatus, RefundStatus
 from billing.models import Payment, Refund
 from core.errors import Conflict
+from core.ids import new_id
 from dispatch import outbox
 from integrations.contract import NotFound, ProviderError, RequestRejected, Unavailable, UnexpectedResponse
 from integrations.contract.strategies import NOT_CALLED
@@ -20,6 +22,9 @@ DECLINED = "payment_declined"
 
 NOT_CREATED = "not_created"
 """The reason of a payment whose answer was lost, and which the vendor does not know."""
+
+KEY_WAS_USED = frozenset({"idempotency_mismatch", "idempotency_conflict"})
+"""Reasons of refusals that prove that the key came before: what became of that request is not told."""
 
 _BEFORE_SENDING = NOT_CALLED | {NOT_SENT}
 
@@ -41,6 +46,8 @@ def outcome_of(error: ProviderError) -> Outcome:
     """
     if isinstance(error, Unavailable | UnexpectedResponse):
         return Outcome.NOT_SENT if error.reason in _BEFORE_SENDING else Outcome.UNKNOWN
+    if error.reason in KEY_WAS_USED:
+        return Outcome.UNKNOWN
     if error.reason == DECLINED:
         return Outcome.DECLINED
     return Outcome.REFUSED if isinstance(error, RequestRejected | NotFound) else Outcome.NOT_SENT
@@ -103,6 +110,11 @@ def request_key(integration: Integration, caller_key: str, *, use: str) -> str:
 def idempotency_key(integration: Integration, caller_key: str, *, use: str, fallback: str) -> str:
     """Return what goes to the vendor for a request that no row remembers: the same for the same caller's key."""
     return request_key(integration, caller_key, use=use) or fallback
+
+
+def row_id(key: str) -> UUID:
+    """Return the id of a row that a caller's key makes: the same for the same key, so that a repetition finds it."""
+    return UUID(hex=key[:32]) if key else new_id()
 
 
 def require_same(is_same: bool) -> None:

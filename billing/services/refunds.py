@@ -63,15 +63,27 @@ def refund_payment(
     key = request_key(payment.integration, caller_key, use="refund")
     known = Refund.objects.filter(integration=payment.integration, request_key=key).first() if key else None
     if known is not None:
-        require_same(known.payment_id == payment.pk and amount_minor in (None, known.amount_minor))
-        return known
+        same = (known.payment_id, known.reason) == (payment.pk, reason) and amount_minor in (None, known.amount_minor)
+        require_same(same)
+        if not _was_not_sent(known):
+            return known
     provider = instance_now(payment.integration, TakesPayments, actor=actor)
-    refund = _intend(payment, amount_minor, reason=reason, key=key, actor=actor)
+    if known is None:
+        refund = _intend(payment, amount_minor, reason=reason, key=key, actor=actor)
+    elif not _intend_again(known, actor=actor):
+        return Refund.objects.get(pk=known.pk)
+    else:
+        refund = Refund.objects.select_related("integration", "payment__integration").get(pk=known.pk)
+    return _send(refund, provider)
+
+
+def _send(refund: Refund, provider: TakesPayments) -> Refund:
+    """Ask the vendor once, outside of transactions."""
     request = vendor_request(refund)
     release_connection()
     reach("refund.intended")
     try:
-        with watching(payment.integration):
+        with watching(refund.integration):
             state = provider.refund_payment(request)
     except ProviderError as error:
         return _after_error(refund, error)
@@ -113,7 +125,7 @@ def take_answer(refund: Refund, state: RefundState) -> Refund:
 
 def is_forgotten(refund: Refund) -> bool:
     """Whether the vendor may have forgotten the request's key."""
-    return clock.now() - refund.created_at > REMEMBERED_FOR
+    return clock.now() - (refund.intended_at or refund.created_at) > REMEMBERED_FOR
 
 
 def send_later(refund: Refund, *, look: int = 0) -> None:
@@ -152,13 +164,41 @@ def _intend(payment: Payment, amount_minor: int | None, *, reason: str, key: str
         created_at=now,
     )
     send_later(refund)
+    _record(refund, actor)
+    return refund
+
+
+@transaction.atomic
+def _intend_again(refund: Refund, *, actor: Actor) -> bool:
+    """
+    Commit that a refund that never left us is sent after all; of several that repeat the request, one may.
+
+    :raises Conflict: the money was given back meanwhile
+    :raises ValidationFailed: less is left than that
+    """
+    locked = Payment.objects.select_for_update(of=("self",)).get(pk=refund.payment_id)
+    unsent = Refund.objects.filter(pk=refund.pk, status=RefundStatus.FAILED, error__reason=NOT_SENT)
+    if not unsent.exists():
+        return False
+    _amount(locked, refund.amount_minor)
+    unsent.update(status=RefundStatus.PENDING, error=None, intended_at=clock.now())
+    send_later(refund)
+    _record(refund, actor)
+    return True
+
+
+def _was_not_sent(refund: Refund) -> bool:
+    return refund.status == RefundStatus.FAILED and (refund.error or {}).get("reason") == NOT_SENT
+
+
+def _record(refund: Refund, actor: Actor) -> None:
+    label = f"{refund.amount_minor} {refund.currency}"
     record(
         action="refund.created",
         actor=actor,
-        target=Target(kind="payment", id=str(locked.pk), label=f"{amount} {locked.currency}"),
-        details={"refund": str(refund.pk), "integration": str(locked.integration_id)},
+        target=Target(kind="payment", id=str(refund.payment_id), label=label),
+        details={"refund": str(refund.pk), "integration": str(refund.integration_id)},
     )
-    return refund
 
 
 def _amount(payment: Payment, amount_minor: int | None) -> int:

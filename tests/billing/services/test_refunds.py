@@ -9,6 +9,7 @@ import pytest
 
 from billing import services
 from billing.models import Payment, Refund
+from billing.services.outcomes import Outcome, outcome_of
 from core import clock
 from core.errors import Conflict, ValidationFailed
 from integrations.contract import RequestRejected, Unavailable
@@ -101,6 +102,39 @@ class TestRefundPayment:
         with pytest.raises(Unavailable):
             refund()
         assert Refund.objects.get().error["reason"] == "not_sent"
+
+    def test_what_was_not_sent_is_tried_again_on_the_same_row(self, refund: Any, till: Any) -> None:
+        till.fails[REFUND] = "unreached"
+        with pytest.raises(Unavailable):
+            refund(caller_key="k1", amount_minor=500)
+        till.fails.clear()
+
+        again = refund(caller_key="k1", amount_minor=500)
+
+        assert (again.status, again.error, Refund.objects.count()) == ("succeeded", None, 1)
+        assert refund(caller_key="k1", amount_minor=500).pk == again.pk
+        assert len(till.of("refunds")) == 1
+
+    def test_what_was_not_sent_is_not_sent_when_the_money_went_back_meanwhile(self, refund: Any, till: Any) -> None:
+        till.fails[REFUND] = "unreached"
+        with pytest.raises(Unavailable):
+            refund(caller_key="k1")
+        till.fails.clear()
+        refund()
+
+        with pytest.raises(Conflict):
+            refund(caller_key="k1")
+
+    def test_the_same_key_with_another_amount_or_reason_is_a_conflict(self, refund: Any) -> None:
+        refund(caller_key="k1", amount_minor=500, reason="size")
+
+        for changes in ({"amount_minor": 400, "reason": "size"}, {"amount_minor": 500, "reason": "color"}):
+            with pytest.raises(Conflict):
+                refund(caller_key="k1", **changes)
+
+    @pytest.mark.parametrize("reason", ["idempotency_mismatch", "idempotency_conflict"])
+    def test_a_key_that_was_used_is_no_refusal(self, reason: str) -> None:
+        assert outcome_of(RequestRejected("used", reason=reason)) is Outcome.UNKNOWN
 
 
 class TestLostAnswers:
