@@ -10,11 +10,10 @@ from audit.services import Actor
 from billing.contract import CustomerRequest, KeepsCustomers
 from billing.models import Customer
 from billing.services import rules
-from billing.services.mirroring import mirror
-from billing.services.outcomes import idempotency_key
+from billing.services.mirroring import made_before, mirror
+from billing.services.outcomes import request_key, row_id
 from billing.services.readiness import calling, class_with, refuse, require_usable
 from billing.services.rows import as_uuid
-from core.ids import new_id
 from integrations.models import Integration
 from tenants.context import release_connection
 
@@ -41,14 +40,17 @@ def create_customer(
     """
     require_usable(integration)
     class_with(integration, KeepsCustomers)
+    key = request_key(integration, caller_key, use="customer")
     row = Customer(
-        id=new_id(), integration=integration, email=email, name=name, phone=phone, tax_id=tax_id,
+        id=row_id(key), integration=integration, email=email, name=name, phone=phone, tax_id=tax_id,
         metadata=dict(metadata or {}),
     )  # fmt: skip
     _check(row)
+    if (known := made_before(row, same=("email", "metadata"))) is not None:
+        return known
     request = CustomerRequest(
         reference=str(row.pk),
-        idempotency_key=idempotency_key(integration, caller_key, use="customer", fallback=str(row.pk)),
+        idempotency_key=key or str(row.pk),
         email=email,
         name=name,
         phone=phone,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from audit.services import Actor, Target, record
@@ -10,8 +11,22 @@ from billing.models import Source, VendorObject
 from billing.models.base import LONGEST_ID
 from billing.services import rows
 from billing.services.applying import apply_state
+from billing.services.outcomes import require_same
 
 Row = TypeVar("Row", bound=VendorObject)
+
+
+def made_before(row: Row, *, same: Sequence[str]) -> Row | None:
+    """
+    Return the row that the same caller's key made before, if any; its id comes from the key.
+
+    :param same: what the vendor does not change by itself, and must be equal
+    :raises Conflict: the key was used for another request
+    """
+    known = type(row)._default_manager.select_related("integration").filter(pk=row.pk).first()
+    if known is not None:
+        require_same(all(getattr(known, name) == getattr(row, name) for name in same))
+    return known
 
 
 def mirror(row: Row, state: AnyState, *, actor: Actor, action: str) -> Row:

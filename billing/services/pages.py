@@ -11,8 +11,8 @@ from billing.contract import CheckoutRequest, HostsCheckout, HostsPortal, LineIt
 from billing.models import CheckoutSession
 from billing.services import rules
 from billing.services.customers import find_customer
-from billing.services.mirroring import mirror
-from billing.services.outcomes import idempotency_key
+from billing.services.mirroring import made_before, mirror
+from billing.services.outcomes import request_key, row_id
 from billing.services.readiness import calling, class_with, require_usable
 from core.ids import new_id
 from integrations.models import Integration
@@ -56,11 +56,14 @@ def create_checkout(
             *rules.check_metadata(metadata or {}),
         ]
     )
-    row = CheckoutSession(id=new_id(), integration=integration, mode=mode, metadata=dict(metadata or {}))
+    key = request_key(integration, caller_key, use="checkout")
+    row = CheckoutSession(id=row_id(key), integration=integration, mode=mode, metadata=dict(metadata or {}))
+    if (before := made_before(row, same=("mode", "metadata"))) is not None:
+        return before
     is_told = issubclass(provider_class, TakesPayments) and provider_class.needs_notification_url
     request = CheckoutRequest(
         reference=str(row.pk),
-        idempotency_key=idempotency_key(integration, caller_key, use="checkout", fallback=str(row.pk)),
+        idempotency_key=key or str(row.pk),
         mode=mode,
         line_items=tuple(line_items),
         success_url=success_url,

@@ -21,8 +21,8 @@ from billing.models import Customer, Subscription
 from billing.models.base import LONGEST_ID
 from billing.services import rules
 from billing.services.customers import find_customer
-from billing.services.mirroring import answered, mirror
-from billing.services.outcomes import Outcome, idempotency_key, outcome_of
+from billing.services.mirroring import answered, made_before, mirror
+from billing.services.outcomes import Outcome, idempotency_key, outcome_of, request_key, row_id
 from billing.services.readiness import calling, class_with, require_usable
 from billing.services.reading import read_row_later
 from core import clock
@@ -72,13 +72,16 @@ def create_subscription(
             *rules.check_metadata(metadata or {}),
         ]
     )
+    key = request_key(integration, caller_key, use="subscription")
     row = Subscription(
-        id=new_id(), integration=integration, customer=known, price=price, quantity=quantity,
+        id=row_id(key), integration=integration, customer=known, price=price, quantity=quantity,
         metadata=dict(metadata or {}),
     )  # fmt: skip
+    if (before := made_before(row, same=("customer_id", "metadata"))) is not None:
+        return before
     request = SubscriptionRequest(
         reference=str(row.pk),
-        idempotency_key=idempotency_key(integration, caller_key, use="subscription", fallback=str(row.pk)),
+        idempotency_key=key or str(row.pk),
         price=price,
         customer=known.external_id if known else "",
         payer=payer,
@@ -138,7 +141,7 @@ def cancel_subscription(subscription: Subscription, *, actor: Actor) -> Subscrip
     :raises Conflict: it is over, or not known at the vendor yet
     :raises ProviderError: what the vendor made of it
     """
-    key = f"{subscription.pk}:cancel"
+    key = str(new_id())
     return _ask(
         subscription,
         lambda provider: provider.cancel_subscription(subscription.external_id, idempotency_key=key),
