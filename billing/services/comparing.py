@@ -186,8 +186,8 @@ def _note_lost_answers(run: Comparison, part: Part) -> None:
         integration=run.integration,
         external_id="",
         status=PaymentStatus.PROCESSING,
-        created_at__gte=part.since,
-        created_at__lt=min(part.until, clock.now() - _SETTLES_WITHIN),
+        intended_at__gte=part.since,
+        intended_at__lt=min(part.until, clock.now() - _SETTLES_WITHIN),
     )
     for row in unsent:
         with transaction.atomic():

@@ -37,6 +37,8 @@ def apply(claim: Claim, state: DisputeState, row: Dispute | None) -> Dispute | N
     dispute = dispute or rows.made(_new(claim, state))
     before = "" if is_new else dispute.status
     age = rows.age(state, dispute)
+    if age is Age.SAME_MOMENT and (dispute.status, dispute.amount_minor) != (state.status, state.amount_minor):
+        rows.ask_which(claim)
     if age is Age.OLDER or (age is Age.SAME_MOMENT and _RANK[state.status] < _RANK.get(before, 0)):
         keep(claim, steps, payment=payment, note="older than what is known")
         return dispute

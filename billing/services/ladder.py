@@ -45,6 +45,11 @@ class Claim:
     signs_body: bool = False
     is_fetched: bool = False
 
+    @property
+    def is_word_now(self) -> bool:
+        """Whether it is the vendor's answer to our question of what is now: to ask again would say the same."""
+        return self.is_fetched and self.source in (Source.QUERY, Source.RECONCILIATION)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

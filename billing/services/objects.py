@@ -144,9 +144,8 @@ def _mirror(claim: Claim, model: type[Row], row: Row | None, fields: Mapping[str
 
 
 def _is_behind(claim: Claim, row: VendorObject, fields: Mapping[str, Any]) -> bool:
-    """Of two states of the same moment the higher one stays; the vendor says which it was."""
+    """Of two unlike states of the same moment the higher one stays, else the last; the vendor says which it was."""
     ours, theirs = getattr(row, "status", ""), fields.get("status", "")
-    if ours == theirs:
-        return False
-    read_later(claim.integration, KIND_OF[type(claim.state)], claim.state.external_id)
+    if any(getattr(row, name) != value for name, value in fields.items()):
+        rows.ask_which(claim)
     return _RANK.get(theirs, 0) < _RANK.get(ours, 0)

@@ -8,12 +8,11 @@ from typing import Any
 from django.db.models import Q
 
 from billing import usage
-from billing.contract import DisputeStatus, NextAction, ObjectKind, PaymentState, PaymentStatus
+from billing.contract import DisputeStatus, NextAction, PaymentState, PaymentStatus
 from billing.models import CheckoutSession, Customer, Dispute, Evidence, Origin, Payment, Refund
 from billing.models.base import LONGEST_ID
 from billing.services import client_secrets, rows
 from billing.services.ladder import MONEY_IN, Claim, Step, climb, keep, stands, weigh
-from billing.services.reading import read_later
 from billing.services.rows import Age
 from core.ids import new_id
 from dispatch import outbox
@@ -123,7 +122,7 @@ def _name(payment: Payment, state: PaymentState) -> None:
 
 
 def _move(claim: Claim, climbed: list[Step], payment: Payment, state: PaymentState) -> Payment:
-    age = rows.age(state, payment)
+    age = _age(claim, payment, state)
     if age is Age.OLDER:
         keep(claim, climbed, payment=payment, note="older than what is known")
         return payment
@@ -132,7 +131,7 @@ def _move(claim: Claim, climbed: list[Step], payment: Payment, state: PaymentSta
     before, is_new = _shown(payment), payment._state.adding
     if not stands(steps):
         _write_wrong_amount(payment, state, steps[-1])
-    elif age is Age.SAME_MOMENT and _is_behind(payment, state):
+    elif age is Age.SAME_MOMENT and _is_behind(claim, payment, state):
         keep(claim, steps, payment=payment, note="of the same moment as what is known, and behind it")
         return payment
     else:
@@ -142,6 +141,7 @@ def _move(claim: Claim, climbed: list[Step], payment: Payment, state: PaymentSta
         return _move(claim, climbed, faster, state)
     if not is_new:
         payment.save()
+    _link_page(payment, state)
     keep(claim, steps, payment=payment, moved_to=payment.status if payment.status != before["status"] else "")
     _tell(payment, before)
     if is_new:
@@ -149,12 +149,26 @@ def _move(claim: Claim, climbed: list[Step], payment: Payment, state: PaymentSta
     return payment
 
 
-def _is_behind(payment: Payment, state: PaymentState) -> bool:
+def _age(claim: Claim, payment: Payment, state: PaymentState) -> Age:
+    """Money that is said to have come is never dropped for its stamp: the vendor is asked, and its word now counts."""
+    age = rows.age(state, payment)
+    if age is not Age.OLDER or state.status not in MONEY_IN or payment.status in MONEY_IN:
+        return age
+    rows.ask_which(claim)
+    return Age.SAME_MOMENT if claim.is_word_now else age
+
+
+def _is_behind(claim: Claim, payment: Payment, state: PaymentState) -> bool:
     """Of two unlike states of the same moment the higher one stays; the vendor says which it was."""
     status = _status(payment, state)
-    if status != payment.status:
-        read_later(payment.integration, ObjectKind.PAYMENT, state.external_id)
+    if status != payment.status or _is_other_money(payment, state):
+        rows.ask_which(claim)
     return _RANK[status] < _RANK[payment.status]
+
+
+def _is_other_money(payment: Payment, state: PaymentState) -> bool:
+    said = (state.amount_received_minor, _refunded(payment, state))
+    return state.status in MONEY_IN and said != (payment.amount_received_minor, payment.amount_refunded_minor)
 
 
 def _follow_vendor(payment: Payment, state: PaymentState) -> None:
@@ -199,8 +213,16 @@ def _write_ids(payment: Payment, state: PaymentState) -> None:
     if state.customer and payment.customer_id is None:
         known = Customer.objects.filter(integration=payment.integration, external_id=state.customer)
         payment.customer = known.first()
-    if checkout := rows.as_uuid(state.reference):
-        CheckoutSession.objects.filter(pk=checkout, payment=None).update(payment=payment)
+
+
+def _link_page(payment: Payment, state: PaymentState) -> None:
+    """Name a saved payment at the checkout page that it was made on; one that was paid replaces one that was not."""
+    if not (page := rows.as_uuid(state.reference)):
+        return
+    free = Q(payment=None)
+    if payment.status in MONEY_IN:
+        free |= ~Q(payment__status__in=MONEY_IN)
+    CheckoutSession.objects.filter(free, pk=page, integration=payment.integration).update(payment=payment)
 
 
 def _write_next_action(payment: Payment, action: NextAction | None) -> None:

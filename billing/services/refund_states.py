@@ -47,6 +47,8 @@ def apply(claim: Claim, state: RefundState, row: Refund | None) -> Refund | None
     _take_over_twin(refund, state)
     before = refund.status
     age = rows.age(state, refund)
+    if age is Age.SAME_MOMENT and _is_unlike(refund, state):
+        rows.ask_which(claim)
     if age is Age.OLDER or (age is Age.SAME_MOMENT and _RANK[state.status] < _RANK[before]):
         keep(claim, steps, payment=payment, note="older than what is known")
         return refund
@@ -90,9 +92,14 @@ def _take_over_twin(refund: Refund, state: RefundState) -> None:
     twins.exclude(pk=refund.pk).delete()
 
 
+def _is_unlike(refund: Refund, state: RefundState) -> bool:
+    return (refund.status, refund.amount_minor, refund.currency) != (state.status, state.amount_minor, state.currency)
+
+
 def _write(refund: Refund, state: RefundState) -> None:
     problem = state.problem
     refund.status = state.status
+    refund.amount_minor, refund.currency = state.amount_minor, state.currency
     refund.error = problem and {"code": problem.code, "reason": problem.reason, "message": problem.message}
     refund.intended_at = None
     rows.mark(refund, state)

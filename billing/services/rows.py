@@ -9,9 +9,11 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from billing.contract import VendorState
+from billing.contract import KIND_OF, VendorState
 from billing.models import VendorObject
 from billing.models.base import LONGEST_ID
+from billing.services.ladder import Claim
+from billing.services.reading import read_later
 from core import clock
 from integrations.models import Integration
 from tenants.base import insert_new
@@ -65,6 +67,12 @@ def stamp(state: VendorState) -> datetime:
     return min(state.vendor_at or clock.now(), clock.now() + _MOST_AHEAD)
 
 
+def ask_which(claim: Claim) -> None:
+    """Ask what is true where claims do not fit together; the answer to such a question asks no other."""
+    if not claim.is_word_now:
+        read_later(claim.integration, KIND_OF[type(claim.state)], claim.state.external_id)
+
+
 def as_uuid(text: str) -> UUID | None:
     """Read an id of ours; None when it is none."""
     try:
@@ -77,7 +85,8 @@ def mark(row: VendorObject, state: VendorState) -> None:
     """Write what all mirrored objects have in common."""
     row.external_id = state.external_id[:LONGEST_ID]
     row.vendor_status = state.vendor_status[:120]
-    row.vendor_at = stamp(state)
+    moment = stamp(state)
+    row.vendor_at = max(moment, row.vendor_at or moment)
     if state.object:
         row.vendor_payload = dict(state.object)
 
