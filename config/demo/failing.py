@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from audit.services import Actor
 from config.demo.sandbox_api import SandboxControl
-from core.ids import new_token
+from core.ids import new_id
 from integrations.models import Integration
 from integrations.services.connect import connect
 from integrations.services.health import test_connection
@@ -22,7 +22,7 @@ def show_failure(control: SandboxControl, *, actor: Actor) -> str:
     mends_it = control.stripe_key()
     if Integration.objects.filter(provider=PROVIDER).exists():
         return mends_it
-    doomed = f"sk_test_sandboxRevoked{new_token()[:12]}"
+    doomed = f"sk_test_sandboxRevoked{new_id().hex[-12:]}"
     control.add_stripe_key(doomed)
     integration = connect(
         provider=PROVIDER,

@@ -206,7 +206,10 @@ def _money(place: Place, account: str) -> None:
     from integrations.models import Integration
 
     shop = Integration.objects.create(
-        provider="stripe", name=f"Stripe of {place.organization.slug}", environment="test", account_external_id=account
+        provider="mercadopago",
+        name=f"MercadoPago of {place.organization.slug}",
+        environment="test",
+        account_external_id=account,
     )
     real = {"integration": shop, "amount_minor": 1990, "currency": "BRL"}
     customer = models.Customer.objects.create(integration=shop, external_id="cus_1", email="payer@example.com")

@@ -52,7 +52,7 @@ def another(place: Place, **fields: Any) -> Issue:
     """Another issue of the place's integration."""
     defaults = {"cause": "y", "text": "Another thing.", "who": "us", "next_action": "Wait."}
     with in_organization(place.organization):
-        return Issue.objects.create(integration=Integration.objects.get(), **{**defaults, **fields})
+        return Issue.objects.create(integration=Integration.objects.get(provider="whatsapp"), **{**defaults, **fields})
 
 
 class TestIssues:
@@ -86,7 +86,7 @@ class TestIssues:
 
     def test_a_resolved_one_has_nothing_to_do(self, place: Place, browser: Client) -> None:
         with in_organization(place.organization):
-            issues.resolve_issues(Integration.objects.get())
+            issues.resolve_issues(Integration.objects.get(provider="whatsapp"))
 
         shown = page(browser, place, "integrations/issue/{issue}/change/")
 
@@ -191,7 +191,7 @@ class TestNotes:
 
     def test_what_is_over_is_not_counted(self, place: Place, browser: Client) -> None:
         with in_organization(place.organization):
-            integration = Integration.objects.get()
+            integration = Integration.objects.get(provider="whatsapp")
             issues.open_issue(integration, cause="z", text="Z.", who="user", next_action="Do.")
         assert "2 unread notes" in page(browser, place, "")
 
