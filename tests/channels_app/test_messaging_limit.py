@@ -27,6 +27,8 @@ from notifications.models import Notification
 from tests.channels_app.conftest import PHONE, connected
 from tests.channels_app.test_races import _clean
 
+pytestmark = pytest.mark.xdist_group("messaging_limit")  # all workers share one Redis
+
 MESSAGES = "/v26.0/100000000000001/messages"
 DAY_S = 86_400.0
 TEMPLATE = {"name": "order_update", "language": "pt_BR"}

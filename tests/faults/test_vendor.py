@@ -46,9 +46,6 @@ def calls_of(business: Business) -> list[float]:
     return sorted(call["at"] for call in calls if call["path"].startswith(business.path))
 
 
-TRIES = 5
-"""Of a passing failure, by the table of strategies."""
-
 FAILURES = 5
 """In a row, that open a breaker; as many calls of one integration may be in work at once."""
 
@@ -131,9 +128,7 @@ class TestFailures:
 
         business.settle(within_s=within(60))
 
-        business.assert_nothing_lost_or_doubled()
-        # At this pace five tries may be over before the proxy listens again; then it failed, and says so (above).
-        assert sum(business.arrived().values()) == 1 or len(durations(business)) >= TRIES
+        business.assert_nothing_lost_or_doubled()  # at this pace the tries may be over before it listens: then it says so
 
     def test_five_failures_open_the_breaker_which_closes_by_itself(self, business: Business) -> None:
         people = [business.customer, *(business.new_customer() for _ in range(5))]
