@@ -128,7 +128,8 @@ class TestFailures:
 
         business.settle(within_s=within(60))
 
-        business.assert_nothing_lost_or_doubled()  # at this pace the tries may be over before it listens: then it says so
+        # At this pace the tries may be over before it listens again: then it failed, and says so.
+        business.assert_nothing_lost_or_doubled()
 
     def test_five_failures_open_the_breaker_which_closes_by_itself(self, business: Business) -> None:
         people = [business.customer, *(business.new_customer() for _ in range(5))]
