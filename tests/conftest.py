@@ -42,6 +42,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to go on where xdist did not keep the groups together: what shares a machine's parts would collide."""
+    if not session.config.getoption("loadgroup", default=False):
+        return
+    for item in session.items:
+        if item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+            raise pytest.UsageError(f"pytest-xdist did not group {item.nodeid}: do their versions fit each other?")
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers when no other session uses them."""
     lock = config.stash.get(_LOCK, None)
