@@ -7,6 +7,7 @@ No kind names a second integration: money never moves to another account by itse
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from billing.contract import AnyState, ObjectKind, PaymentState, ReadsBilling, RefundState, TakesPayments
@@ -16,6 +17,7 @@ from billing.services.applying import apply_state
 from billing.services.outcomes import NOT_CREATED, Outcome, fail_payment, fail_refund, outcome_of
 from billing.services.readiness import instance_with
 from billing.services.reading import MODELS, read_on
+from core import clock
 from core.fault_points import reach
 from dispatch.models import OutboxEntry
 from integrations.contract import NotFound, ProviderError, RequestRejected, Unavailable
@@ -104,10 +106,18 @@ class SendRefund:
         refunds.read_payment_later(refund)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What an object was at the vendor, asked at a time of ours."""
+
+    state: AnyState
+    asked_at: datetime
+
+
 class ReadObject:
     """Read one object and apply what it says."""
 
-    def call(self, entry: OutboxEntry, integration: Integration | None) -> AnyState | None:
+    def call(self, entry: OutboxEntry, integration: Integration | None) -> Seen | None:
         """
         Ask the vendor; only reads.
 
@@ -120,14 +130,15 @@ class ReadObject:
             return None
         provider = instance_with(integration, ReadsBilling)
         release_connection()
-        return provider.fetch_object(kind, external_id)
+        asked_at = clock.now()
+        return Seen(state=provider.fetch_object(kind, external_id), asked_at=asked_at)
 
-    def settle(self, entry: OutboxEntry, integration: Integration | None, result: AnyState | None) -> None:
+    def settle(self, entry: OutboxEntry, integration: Integration | None, result: Seen | None) -> None:
         """Apply the answer; a charge whose end the vendor has not said yet is looked at again."""
         kind = ObjectKind(entry.details["kind"])
         row = _row(entry, kind)
         if result is not None and integration is not None:
-            row = apply_state(integration, result, source=Source.QUERY, is_fetched=True, row=row) or row
+            row = _applied(integration, result, row) or row
         if isinstance(row, Payment):
             read_on(row)
 
@@ -150,6 +161,12 @@ def _is_anothers(payment: Payment, state: PaymentState) -> bool:
 
 def _refund(entry: OutboxEntry) -> Refund:
     return Refund.objects.select_related("integration", "payment__integration").get(pk=entry.object_id)
+
+
+def _applied(integration: Integration, seen: Seen, row: VendorObject | None) -> VendorObject | None:
+    return apply_state(
+        integration, seen.state, source=Source.QUERY, is_fetched=True, asked_at=seen.asked_at, row=row
+    )  # fmt: skip
 
 
 def _row(entry: OutboxEntry, kind: ObjectKind) -> VendorObject | None:

@@ -8,6 +8,7 @@ unlike it goes by rank, and the vendor is asked once more, since vendors stamp b
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -42,6 +43,7 @@ def apply_state(
     source_id: str = "",
     is_signed: bool = False,
     is_fetched: bool = False,
+    asked_at: datetime | None = None,
     row: VendorObject | None = None,
 ) -> VendorObject | None:
     """
@@ -49,6 +51,7 @@ def apply_state(
 
     Runs in the caller's transaction, or in one of its own.
 
+    :param asked_at: when the vendor was asked for it, where that is known
     :param source_id: the Event of a webhook, or whatever else shows where it came from
     :param row: the row that it is about, where the caller made it
     """
@@ -61,6 +64,7 @@ def apply_state(
         is_signed=is_signed,
         signs_body=is_signed and webhook is not None and webhook.signs_body,
         is_fetched=is_fetched,
+        asked_at=asked_at,
     )
     with transaction.atomic(savepoint=False):
         return _APPLY[type(state)](claim, state, row)

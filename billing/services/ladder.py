@@ -8,6 +8,7 @@ kept as `Evidence` with how far it got. Only a claim on the last rung may say th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from billing.contract import PaymentState, PaymentStatus, VendorState
@@ -35,6 +36,7 @@ class Claim:
     :param is_signed: it came in a delivery whose signature was verified
     :param signs_body: that signature covers the body, not only an id in it
     :param is_fetched: it was read from the vendor's API with the integration's own credential
+    :param asked_at: when it was asked for, where that is known
     """
 
     integration: Integration
@@ -44,6 +46,7 @@ class Claim:
     is_signed: bool = False
     signs_body: bool = False
     is_fetched: bool = False
+    asked_at: datetime | None = None
 
     @property
     def is_word_now(self) -> bool:

@@ -159,9 +159,19 @@ def _age(claim: Claim, payment: Payment, state: PaymentState) -> Age:
 
 
 def _is_behind(claim: Claim, payment: Payment, state: PaymentState) -> bool:
-    """Of two unlike states of the same moment the higher one stays; the vendor says which it was."""
+    """
+    Of two unlike states of the same moment the higher one stays, and the vendor says which it was.
+
+    What it says then is what is, though money that went back may have come again; unless the row changed meanwhile.
+    """
     status = _status(payment, state)
-    if status != payment.status or _is_other_money(payment, state):
+    if status == payment.status and not _is_other_money(payment, state):
+        return False
+    if claim.is_word_now and claim.asked_at is not None:
+        if claim.asked_at >= payment.updated_at:
+            return False
+        rows.ask_again(claim)
+    else:
         rows.ask_which(claim)
     return _RANK[status] < _RANK[payment.status]
 

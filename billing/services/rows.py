@@ -70,7 +70,12 @@ def stamp(state: VendorState) -> datetime:
 def ask_which(claim: Claim) -> None:
     """Ask what is true where claims do not fit together; the answer to such a question asks no other."""
     if not claim.is_word_now:
-        read_later(claim.integration, KIND_OF[type(claim.state)], claim.state.external_id)
+        ask_again(claim)
+
+
+def ask_again(claim: Claim) -> None:
+    """Ask what the object of a claim is now."""
+    read_later(claim.integration, KIND_OF[type(claim.state)], claim.state.external_id)
 
 
 def as_uuid(text: str) -> UUID | None:
