@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connections
+from playwright.sync_api import expect
 
 from config import runtime
 
@@ -24,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the servers once, in the process that controls the workers."""
+    """Start the servers once, in the process that controls the workers; give browsers the time of a busy machine."""
+    expect.set_options(timeout=20_000)
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     data_dir = _data_dir()

@@ -32,3 +32,4 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 PUBLIC_URL = "https://registry.example"
 ALLOWED_HOSTS = ["registry.example", "testserver", "127.0.0.1", "localhost"]
 AXES_ENABLED = False
+WHITENOISE_AUTOREFRESH = True  # looks for a file when it is asked for, not for all in each test's client

@@ -34,7 +34,10 @@ from tests.processes.canaries import (
 )
 from tests.processes.conftest import Product
 
-pytestmark = pytest.mark.processes
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.xdist_group("product"),
+]  # one product, one hunt
 
 SETTLED_WITHIN_S = 40.0
 CUSTOMERS = {"": "15550107731", "500": "15550107732", "html": "15550107733", "echo": "15550107734"}
