@@ -56,8 +56,9 @@ def migrate_template() -> int:
 
 
 def build_schema(organization: Organization) -> None:
-    """Create an organization's schema and replay every change into it; safe to repeat."""
-    with _owner_cursor() as cursor:
+    """Create an organization's schema and replay every change into it; safe to repeat, also beside another builder."""
+    with transaction.atomic(using=OWNER), _owner_cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [organization.schema_name])
         cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(organization.schema_name)}")
         cursor.execute(f"GRANT USAGE ON SCHEMA {_quoted(organization.schema_name)} TO {_app_role()}")
     organization.mark_progress(20)
@@ -156,6 +157,8 @@ def _keep_change(migration: str, statements: list[str]) -> None:
 
 def _replay_one(schema_name: str, change: SchemaChange) -> None:
     with transaction.atomic(using=OWNER), _owner_cursor() as cursor:
+        if _has_reached(schema_name, change.position, cursor):
+            return
         if change.sql:
             cursor.execute(f"SET LOCAL search_path = {_quoted(schema_name)}, public")
             cursor.execute(change.sql)
@@ -166,6 +169,14 @@ def _replay_one(schema_name: str, change: SchemaChange) -> None:
         )
         reach("migration.before_commit")
     reach("migration.committed")
+
+
+def _has_reached(schema_name: str, position: int, cursor: CursorWrapper) -> bool:
+    """Hold the schema's state until the transaction ends: a command and the sweep may build the same organization."""
+    cursor.execute(
+        "SELECT position >= %s FROM tenants_schemastate WHERE schema_name = %s FOR UPDATE", [position, schema_name]
+    )
+    return bool(cursor.fetchone()[0])
 
 
 @contextmanager
