@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
+from billiard.pool import EX_RECYCLE
 from celery import shared_task
 from celery.signals import worker_process_shutdown
 from django.conf import settings
@@ -61,6 +62,9 @@ ROUNDS = 100
 ROUNDS_WITHIN = timedelta(seconds=2)
 """After this no other round begins: a backlog of one queue keeps the others' tasks waiting no longer."""
 
+REPLACED_WITHIN_S = 30.0
+"""More than a call may take: it ends and is noted, as if its process had not reached its number of tasks."""
+
 ROOM_WITHIN_S = 0.3
 """A task stays so long with a crew that is full, so that the next wake-up goes to another process."""
 
@@ -83,10 +87,15 @@ def work_outbox(**kwargs: object) -> None:
 
 
 @worker_process_shutdown.connect
-def _finish_calls(**kwargs: object) -> None:
+def _finish_calls(exitcode: int | None = None, **kwargs: object) -> None:
     """Let a process that is replaced or stopped end its calls; what it cannot end is claimed again."""
     if settings.OUTBOUND_THREADS:
-        crew.finish(within_s=settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT)
+        crew.finish(within_s=calls_end_within_s(exitcode))
+
+
+def calls_end_within_s(exitcode: int | None) -> float:
+    """Return how long a process that leaves may wait for its calls: nobody waits for one that is replaced."""
+    return REPLACED_WITHIN_S if exitcode == EX_RECYCLE else float(settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT)
 
 
 @shared_task(base=PublicTask, name="integrations.tasks.sweep_deliveries")
