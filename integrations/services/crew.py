@@ -27,9 +27,9 @@ from dispatch.claims import Claim, claim_deliveries, claim_outbox, give_back_del
 from dispatch.models import WebhookDelivery
 from dispatch.waker import wake
 from integrations.services.deliveries import process
+from integrations.services.due import is_open
 from integrations.services.outbox import work_entry
 from tenants.context import in_organization
-from tenants.models import Organization
 
 log = structlog.get_logger(__name__)
 
@@ -260,7 +260,7 @@ def work_outbox() -> int:
 
 def work_claim(claim: Claim) -> None:
     """Work off one claimed entry in its organization, or let it wait for one that is closed."""
-    if claim.organization_schema and _is_open(claim.organization_schema):
+    if claim.organization_schema and is_open(claim.organization_schema):
         with in_organization(claim.organization_schema):
             work_entry(claim)
     else:
@@ -328,7 +328,3 @@ def _fetch_elsewhere(delivery: WebhookDelivery) -> None:
 def _fetch(claim: Claim) -> None:
     process(claim)
     wake("inbound")  # five of its link were in work at most: the next may begin
-
-
-def _is_open(schema_name: str) -> bool:
-    return Organization.objects.open().filter(schema_name=schema_name).exists()

@@ -107,7 +107,7 @@ def _unregister(integration: Integration) -> None:
         return
     try:
         provider = provider_for(integration, Purpose.CALL)
-        if isinstance(provider, RegistersWebhook):
+        if isinstance(provider, RegistersWebhook) and provider.has_webhook():
             provider.unregister_webhook()
     except ProviderError as error:
         log.warning("webhook.not_removed", integration=str(integration.id), error=error.name)
